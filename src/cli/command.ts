@@ -110,8 +110,8 @@ export function leadingFlags(
 export function parseCommandLine(command: Command, words: readonly string[]): CommandLine {
   const options = allOptions(command);
   const end = command.endsAtArgument === true ? firstArgument(options, words) : words.length;
-  const parsed = strictly(
-    command, () => parseArgs({ args: words.slice(0, end), options: plain(options), allowPositionals: true }),
+  const parsed = withUsageErrors(
+    command, () => parseArgs({ args: words.slice(0, end), options: parseArgsOptions(options), allowPositionals: true }),
   );
   const rest = words.slice(end);
   const args = [...parsed.positionals, ...(rest[0] === '--' ? rest.slice(1) : rest)];
@@ -122,12 +122,12 @@ export function parseCommandLine(command: Command, words: readonly string[]): Co
 /** Index of the first word that is neither a flag nor a flag's value. */
 function firstArgument(options: Options, words: readonly string[]): number {
   const { tokens } = parseArgs({
-    args: [...words], options: plain(options), strict: false, allowPositionals: true, tokens: true,
+    args: [...words], options: parseArgsOptions(options), strict: false, allowPositionals: true, tokens: true,
   });
   return tokens.find(({ kind }) => kind !== 'option')?.index ?? words.length;
 }
 
-function strictly<T>(command: Command, parse: () => T): T {
+function withUsageErrors<T>(command: Command, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
@@ -150,7 +150,7 @@ function checkArity(command: Command, args: readonly string[]): void {
   if (args.length > max) throw new UsageError(`Unexpected argument "${args[max]}"`, command.name);
 }
 
-function plain(options: Options): NonNullable<ParseArgsConfig['options']> {
+function parseArgsOptions(options: Options): NonNullable<ParseArgsConfig['options']> {
   return Object.fromEntries(Object.entries(options).map(([name, { type, short, multiple }]) => [
     name, { type, ...defined({ short, multiple }) },
   ]));

@@ -47,22 +47,24 @@ const maxFileBytes = 65_536;
 export async function connect(config: Config, options: { reconnectMs?: number } = {}): Promise<Connection> {
   const local = config.url === undefined ? await runningServer(config) : await readLockIfOurs(config.stateDir);
   const url = config.url ?? local?.url;
-  if (url === undefined) throw noServer(config);
+  if (url === undefined) throw noServerError(config);
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
-  // The local server may listen on an address that is not loopback: it is reached without a proxy all the same.
-  const way = isLocal ? await directWay(url) : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
-  const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...defined({ key }), ...options });
+  // The local server may listen on an address that is not loopback: it is still reached without a proxy.
+  const transport = isLocal
+    ? await directTransport(url)
+    : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
+  const sidecar = createClient({ url, ...transport, retry: { attempts: 4 }, ...defined({ key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
 }
 
 /** Leaves HTTPS to the global `fetch`, which says what is wrong with a certificate. */
-async function directWay(url: string): Promise<Pick<SidecarOptions, 'fetch'>> {
+async function directTransport(url: string): Promise<Pick<SidecarOptions, 'fetch'>> {
   return url.startsWith('http:') ? { fetch: (await import('./direct-fetch.ts')).directFetch } : {};
 }
 
 /** A refusal before any request is an error in what the user typed. */
-function open(options: SidecarOptions): Sidecar {
+function createClient(options: SidecarOptions): Sidecar {
   try {
     return new Sidecar(options);
   } catch (error) {
@@ -87,7 +89,7 @@ async function readLockIfOurs(stateDir: string): Promise<LocalServer | undefined
  * @throws CommandError when other users may have written the lock: the key would be sent to their address.
  */
 export async function readLock(stateDir: string): Promise<LocalServer | undefined> {
-  mustBeOurs(stateDir);
+  assertOwnStateDirectory(stateDir);
   const content = await readOptional(join(stateDir, 'server.lock'));
   if (content === undefined) return undefined;
   try {
@@ -99,7 +101,7 @@ export async function readLock(stateDir: string): Promise<LocalServer | undefine
   }
 }
 
-function mustBeOurs(stateDir: string): void {
+function assertOwnStateDirectory(stateDir: string): void {
   try {
     checkStateDirectory(stateDir);
   } catch (error) {
@@ -130,7 +132,7 @@ async function runningServer(config: Config): Promise<LocalServer | undefined> {
 
 /** Sends the key of the local server to no other server. */
 async function findKey(config: Config, isLocal: boolean): Promise<string | undefined> {
-  if (config.keyFile !== undefined && isAsked(config, 'key-file')) return readKeyFile(config.keyFile);
+  if (config.keyFile !== undefined && isFromFlag(config, 'key-file')) return readKeyFile(config.keyFile);
   if (config.apiKey !== undefined) return config.apiKey;
   if (config.keyFile !== undefined) return readKeyFile(config.keyFile);
   if (!isLocal) return undefined;
@@ -138,7 +140,7 @@ async function findKey(config: Config, isLocal: boolean): Promise<string | undef
 }
 
 /** Whether a flag gave the setting: a flag takes precedence over the environment. */
-function isAsked(config: Config, name: string): boolean {
+function isFromFlag(config: Config, name: string): boolean {
   return config.settings().some((setting) => setting.name === name && setting.source === 'flag');
 }
 
@@ -172,7 +174,7 @@ function sameServer(left: string, right: string): boolean {
   return URL.canParse(left) && URL.canParse(right) && new URL(left).origin === new URL(right).origin;
 }
 
-function noServer(config: Config): CommandError {
+function noServerError(config: Config): CommandError {
   return new CommandError(`No server is running here (looked in ${config.stateDir})`, {
     hint: 'Start one with "sidecar serve", or name one with --url or SIDECAR_URL',
     exitCode: exitCodes.unreachable,

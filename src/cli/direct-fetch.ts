@@ -19,21 +19,21 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   if (sent !== undefined || method !== 'GET') outgoing.setHeader('Content-Length', sent?.length ?? 0);
   const stopListening = onAbort(signal, () => outgoing.destroy(signal.reason as Error));
   outgoing.once('close', stopListening);
-  outgoing.on('error', (error) => reject(inWordsOfFetch(error))).on('response', (incoming) => {
+  outgoing.on('error', (error) => reject(toFetchError(error))).on('response', (incoming) => {
     // After its end the connection may belong to another request.
     incoming.once('end', stopListening);
-    resolve(answerOf(incoming));
+    resolve(toResponse(incoming));
   });
   outgoing.end(sent);
 });
 
 /** `HPE_…`: the answer is not HTTP. */
-function inWordsOfFetch(error: NodeJS.ErrnoException): Error {
+function toFetchError(error: NodeJS.ErrnoException): Error {
   if (error.code?.startsWith('HPE_') === true) error.name = 'HTTPParserError';
   return error;
 }
 
-function answerOf(incoming: IncomingMessage): Answer {
+function toResponse(incoming: IncomingMessage): Answer {
   const { statusCode: status = 0, headers } = incoming;
   const read = async (): Promise<Buffer<ArrayBuffer>> => {
     const chunks: Buffer[] = [];

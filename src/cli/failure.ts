@@ -48,9 +48,9 @@ export function explain(error: unknown, command?: string): Explanation {
     return { lines: [error.message, `See: sidecar ${about}--help`], exitCode: exitCodes.usage };
   }
   if (error instanceof ParseError) return { lines: [error.message], exitCode: exitCodes.usage };
-  if (error instanceof CommandError) return {
-    lines: [error.message, ...(error.hint ? [error.hint] : [])], exitCode: error.exitCode,
-  };
+  if (error instanceof CommandError) {
+    return { lines: [error.message, ...(error.hint ? [error.hint] : [])], exitCode: error.exitCode };
+  }
   if (error instanceof ProblemError) {
     const hint = hintFor(error);
     return { lines: [error.message, ...(hint ? [hint] : [])], exitCode: exitCodeOf(error) };
@@ -64,6 +64,16 @@ export function explain(error: unknown, command?: string): Explanation {
   return { lines: [error instanceof Error ? error.message : String(error)], exitCode: exitCodes.failure };
 }
 
+/** Runs an action that follows work on a server. @throws CommandError with `hint` when it stays unreachable. */
+export async function withUnreachableHint<T>(hint: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
+    throw new CommandError(error.message, { hint, exitCode: exitCodes.unreachable, cause: error });
+  }
+}
+
 /** Node throws this error wherever it resolves a relative path, because getcwd(3) fails. */
 export function isDirectoryDeleted(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
@@ -75,13 +85,13 @@ function exitCodeOf(error: ProblemError): number {
 }
 
 /** Whether the proxy failed; `fetch` wraps that error. */
-function isOfProxy(cause: unknown): boolean {
+function isProxyFailure(cause: unknown): boolean {
   return cause instanceof ProxyError || (cause instanceof TypeError && cause.cause instanceof ProxyError);
 }
 
 function hintFor(error: ProblemError): string | undefined {
   // The message of a `ProxyError` says what to do.
-  if (isOfProxy(error.cause)) return undefined;
+  if (isProxyFailure(error.cause)) return undefined;
   switch (error.code) {
     case 'unreachable':
       if (error.message.includes('certificate')) return undefined;

@@ -2,19 +2,16 @@
  * Attaches to a job: its output is written here, our stdin and Ctrl-C go to it, and its exit code becomes ours.
  * @module
  */
-import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../client/client.ts';
-import { CommandError, exitCodes } from './failure.ts';
-import { type Interrupts, interruptedExitCode } from './interrupts.ts';
+import { type Job, type JobId, type Sidecar, outputBytes } from '../client/client.ts';
+import { exitCodes, withUnreachableHint } from './failure.ts';
+import { type Interrupts, interruptedExitCode, readerGoneExitCode } from './interrupts.ts';
 import { JobOutput } from './job-output.ts';
-import { oneLine, say } from './print.ts';
+import { oneLine, printMessage } from './print.ts';
 import { forwardStdin } from './stdin.ts';
-import { hintingAt, onReaderGone } from './streams.ts';
+import { withHint, onReaderGone } from './streams.ts';
 
 /** Milliseconds to look for a server that is lost: long enough for an update or a reboot. */
-export const patienceMs = 600_000;
-
-/** The exit code that a shell reports for a command ended by SIGPIPE. */
-const readerGoneExitCode = 141;
+export const reconnectTimeoutMs = 600_000;
 
 export interface AttachOptions {
   readonly interrupts: Interrupts;
@@ -34,7 +31,7 @@ export interface AttachOptions {
  */
 export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions): Promise<number> {
   const { interrupts } = options;
-  interrupts.aim(sidecar, id);
+  interrupts.setTarget(sidecar, id);
   let isReaderGone = false;
   const stopWatching = onReaderGone(() => {
     if (!isReaderGone) interrupts.cancel('SIGPIPE');
@@ -42,20 +39,16 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
   });
   if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
-    const job = await writingFor(id, () => stream(sidecar, id, options));
+    const hint = `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows all of it`;
+    const job = await withUnreachableHint(hint, () => withJobHint(id, () => stream(sidecar, id, options)));
     options.onEnded?.(job);
     if (isReaderGone) return readerGoneExitCode;
-    tellShell(job);
-    tellEnd(job);
+    printShellChanges(job);
+    printEnd(job);
     return exitCodeOf(job);
   } catch (error) {
     if (interrupts.leaving.aborted) return interruptedExitCode;
-    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
-    throw new CommandError(error.message, {
-      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows all of it`,
-      exitCode: exitCodes.unreachable,
-      cause: error,
-    });
+    throw error;
   } finally {
     stopWatching();
   }
@@ -66,8 +59,8 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
  *
  * @throws OutputError naming the job, which continues when writing fails.
  */
-export function writingFor<T>(id: JobId, action: () => Promise<T>): Promise<T> {
-  return hintingAt(`Job ${id} was left alone; "sidecar logs -f ${id}" shows its output`, action);
+export function withJobHint<T>(id: JobId, action: () => Promise<T>): Promise<T> {
+  return withHint(`Job ${id} was left alone; "sidecar logs -f ${id}" shows its output`, action);
 }
 
 /** The exit code for a finished job: its own; 124 at its timeout, 1 when its own is unknown. */
@@ -76,30 +69,42 @@ export function exitCodeOf(job: Job): number {
   return job.exitCode === undefined || job.exitCode < 0 ? exitCodes.failure : job.exitCode;
 }
 
-export function tellWarnings({ jobId, warnings = [] }: Job): void {
-  for (const warning of warnings) say(`job ${jobId}: ${warning}`);
+export function printWarnings({ jobId, warnings = [] }: Job): void {
+  for (const warning of warnings) printMessage(`job ${jobId}: ${warning}`);
 }
 
 /** Tells the person when the state of a persistent shell was lost. */
-function tellShell({ sessionKey = '', shellStarted, shellEnded }: Job): void {
+function printShellChanges({ sessionKey = '', shellStarted, shellEnded }: Job): void {
   const name = oneLine(sessionKey);
   if (shellStarted !== undefined && shellStarted.reason !== 'first') {
-    say(`the shell of session ${name} was started again (${
+    printMessage(`the shell of session ${name} was started again (${
       shellStarted.reason.replaceAll('_', ' ')
     }): what the one before held is gone`);
   }
   if (shellEnded === undefined) return;
   const code = shellEnded.exitCode === undefined ? '' : `, exit code ${shellEnded.exitCode}`;
-  say(`the shell of session ${name} ended with this command (${
+  printMessage(`the shell of session ${name} ended with this command (${
     shellEnded.reason.replaceAll('_', ' ')
   }${code}): the next one gets a new one`);
 }
 
 /** Prints the warnings of a job, and how it ended where its exit code does not tell. */
-export function tellEnd(job: Job): void {
-  tellWarnings(job);
+export function printEnd(job: Job): void {
+  printWarnings(job);
   const end = endInWords(job);
-  if (end !== undefined) say(`job ${job.jobId} ${end}`);
+  if (end !== undefined) printMessage(`job ${job.jobId} ${end}`);
+}
+
+/** Prints the message when the server is lost, once until it is found again. */
+export function lostServerNotice(message: string): { readonly onLost: () => void; readonly onFound: () => void } {
+  let isLost = false;
+  return {
+    onLost: () => {
+      if (!isLost) printMessage(message);
+      isLost = true;
+    },
+    onFound: () => { isLost = false; },
+  };
 }
 
 async function stream(
@@ -107,13 +112,11 @@ async function stream(
 ): Promise<Job> {
   const output = new JobOutput({ mode });
   const signal = interrupts.leaving;
-  let isLost = false;
-  const onLost = (): void => {
-    if (!isLost) say(`lost the server; job ${id} keeps running there, looking for it again`);
-    isLost = true;
-  };
-  for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: patienceMs, onLost })) {
-    isLost = false;
+  const { onFound, onLost } = lostServerNotice(
+    `lost the server; job ${id} keeps running there, looking for it again`,
+  );
+  for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: reconnectTimeoutMs, onLost })) {
+    onFound();
     if (event.type === 'output') {
       const bytes = outputBytes(event);
       await output.write(bytes, event.stream === 'stdout' ? process.stdout : process.stderr);

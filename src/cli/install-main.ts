@@ -23,7 +23,7 @@ import { chunks } from '../update/fetch/chunks.ts';
 import { request } from '../update/fetch/request.ts';
 import { watch } from '../update/fetch/stall-timeout.ts';
 import { printLine } from './print.ts';
-import { tell } from './streams.ts';
+import { writeStderr } from './streams.ts';
 
 interface Installed {
   /** Path of the program. */
@@ -59,7 +59,7 @@ try {
   keep(program, version);
   await printLine(`installed ${order.title}${version === undefined ? '' : ` ${version}`} as ${order.name}`);
 } catch (error) {
-  tell(`Cannot install ${order.name}: ${(error as Error).message}\n`);
+  writeStderr(`Cannot install ${order.name}: ${(error as Error).message}\n`);
   process.exitCode = 1;
 }
 

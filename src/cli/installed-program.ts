@@ -26,7 +26,7 @@ export interface InstalledProgram {
 export function newerProgram(stateDir: string): InstalledProgram | undefined {
   const directory = Versions.directoryIn(stateDir);
   try {
-    const current = currentIn(directory);
+    const current = currentVersionIn(directory);
     if (current === undefined || compareVersions(current, ownVersion()) <= 0 || isWithin(directory)) return undefined;
     const folder = new Versions({ directory, onWarning: () => undefined }).directoryOf(current);
     const main = join(folder, 'dist', 'cli', 'main.js');
@@ -40,7 +40,7 @@ export function newerProgram(stateDir: string): InstalledProgram | undefined {
 }
 
 /** Does not read by `Versions`: a file that only a newer program can read must stay as it is. */
-function currentIn(directory: string): string | undefined {
+function currentVersionIn(directory: string): string | undefined {
   const content = readRegular(join(directory, 'update.json'), maxStateBytes).toString();
   const { current } = parseState(JSON.parse(content), 'update.json');
   return current !== null && isVersion(current) ? current : undefined;

@@ -4,13 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type JobId, ProblemError, type Sidecar } from '../client/client.ts';
-import { say } from './print.ts';
+import { printMessage } from './print.ts';
 
 export interface Interrupts {
   /** Aborts when the third interrupt leaves the job alone, and on `close`. */
   readonly leaving: AbortSignal;
   /** Sets the job; it also gets the interrupts that came before. */
-  aim(sidecar: Sidecar, id: JobId): void;
+  setTarget(sidecar: Sidecar, id: JobId): void;
   /** Cancels the job, with SIGTERM first, or with `signal`. */
   cancel(signal?: 'SIGPIPE'): void;
   close(): void;
@@ -20,8 +20,8 @@ export interface InterruptHandler extends Interrupts {
   /** Acts like Ctrl-C, for a terminal where Ctrl-C is only a key. */
   interrupt(): void;
   /** Forgets the interrupts so far: they were meant for something that has ended. */
-  forget(): void;
-  /** Whether an interrupt has come since the last `forget`. */
+  reset(): void;
+  /** Whether an interrupt has come since the last `reset`. */
   readonly isInterrupted: () => boolean;
 }
 
@@ -32,6 +32,8 @@ const sendInterrupt: FirstInterrupt = (sidecar, id, signal) => sidecar.jobs.sign
 
 /** The exit code that a shell reports for a command ended by SIGINT. */
 export const interruptedExitCode = 130;
+/** The exit code that a shell reports for a command ended by SIGPIPE. */
+export const readerGoneExitCode = 141;
 
 /**
  * Handles signals. The first SIGINT goes to the job, or runs `first`; the second cancels the job; the third leaves it
@@ -49,14 +51,14 @@ export function handleInterrupts(
   let interrupts = 0;
 
   function act(action: (sidecar: Sidecar, id: JobId) => Promise<unknown>): void {
-    if (target) void untilReached(() => action(target!.sidecar, target!.id), leaving.signal);
+    if (target) void retryUntilReached(() => action(target!.sidecar, target!.id), leaving.signal);
     else waiting.push(action);
   }
   function cancel(signal?: 'SIGPIPE'): void {
     act((sidecar, id) => sidecar.jobs.cancel(id, signal === undefined ? {} : { signal }, { signal: leaving.signal }));
   }
   function leave(): void {
-    say(
+    printMessage(
       target ? `leaving job ${target.id}, which may still run; "sidecar logs -f ${target.id}" follows it` : 'leaving',
     );
     leaving.abort();
@@ -65,7 +67,7 @@ export function handleInterrupts(
     interrupts += 1;
     if (interrupts === 1) return act((sidecar, id) => first(sidecar, id, leaving.signal));
     if (interrupts > 2) return leave();
-    say('cancelling the job; once more to leave it alone');
+    printMessage('cancelling the job; once more to leave it alone');
     cancel();
   }
   function terminate(): void {
@@ -80,7 +82,7 @@ export function handleInterrupts(
   process.on('SIGHUP', terminate);
   return {
     leaving: leaving.signal,
-    aim: (sidecar, id) => {
+    setTarget: (sidecar, id) => {
       target = { sidecar, id };
       const actions = waiting;
       waiting = [];
@@ -88,7 +90,7 @@ export function handleInterrupts(
     },
     cancel,
     interrupt,
-    forget: () => { interrupts = 0; },
+    reset: () => { interrupts = 0; },
     isInterrupted: () => interrupts > 0,
     close: () => {
       process.off('SIGINT', interrupt);
@@ -99,8 +101,23 @@ export function handleInterrupts(
   };
 }
 
+/** Handles signals while the action runs. Resolves with 130 when an interrupt has left the job alone. */
+export async function withInterrupts(
+  action: (interrupts: InterruptHandler) => Promise<number>, ...options: Parameters<typeof handleInterrupts>
+): Promise<number> {
+  const interrupts = handleInterrupts(...options);
+  try {
+    return await action(interrupts);
+  } catch (error) {
+    if (interrupts.leaving.aborted) return interruptedExitCode;
+    throw error;
+  } finally {
+    interrupts.close();
+  }
+}
+
 /** Retries until the server gets the request. Repeating is harmless: the job is only signalled or cancelled again. */
-export async function untilReached(action: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+export async function retryUntilReached(action: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
       await action();
@@ -109,7 +126,7 @@ export async function untilReached(action: () => Promise<unknown>, signal: Abort
       if (signal.aborted) return;
       if (!(error instanceof ProblemError)) throw error;
       if (error.code === 'job_not_running' || error.code === 'job_not_found') return;
-      if (error.code !== 'unreachable' && error.code !== 'shutting_down') return say(error.message);
+      if (error.code !== 'unreachable' && error.code !== 'shutting_down') return printMessage(error.message);
       await delay(300, undefined, { signal }).catch(() => undefined);
     }
   }

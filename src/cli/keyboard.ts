@@ -5,31 +5,31 @@
  */
 import { openLineEditor } from './line-editor.ts';
 
-export type Typed =
-  | { readonly is: 'line'; readonly text: string }
+export type LineResult =
+  | { readonly type: 'line'; readonly text: string }
   /** Ctrl-C. */
-  | { readonly is: 'interrupt' }
+  | { readonly type: 'interrupt' }
   /** Ctrl-D, or the terminal is gone. */
-  | { readonly is: 'end' }
+  | { readonly type: 'end' }
   /** The answer is no longer needed. */
-  | { readonly is: 'aborted' };
+  | { readonly type: 'aborted' };
 
 let history: readonly string[] = [];
 
 /** Never rejects. @param options.isKept The line uses the history and is added to it. */
-export async function askLine(
+export async function readLine(
   prompt: string, { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean },
-): Promise<Typed> {
-  if (signal.aborted) return { is: 'aborted' };
+): Promise<LineResult> {
+  if (signal.aborted) return { type: 'aborted' };
   const editor = openLineEditor(isKept ? history : []);
   let abort = (): void => undefined;
   try {
-    return await new Promise<Typed>((resolve) => {
-      editor.onLine = (text) => resolve({ is: 'line', text });
-      editor.onInterrupt = () => resolve({ is: 'interrupt' });
-      editor.onEnd = () => resolve({ is: 'end' });
-      editor.onGone = () => resolve({ is: 'end' });
-      abort = () => resolve({ is: 'aborted' });
+    return await new Promise<LineResult>((resolve) => {
+      editor.onLine = (text) => resolve({ type: 'line', text });
+      editor.onInterrupt = () => resolve({ type: 'interrupt' });
+      editor.onEnd = () => resolve({ type: 'end' });
+      editor.onGone = () => resolve({ type: 'end' });
+      abort = () => resolve({ type: 'aborted' });
       signal.addEventListener('abort', abort);
       editor.prompt(prompt);
     });

@@ -15,7 +15,7 @@ import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
 import type { InstalledProgram } from './installed-program.ts';
 import { type Paint, oneLine, painter } from './print.ts';
-import { outputFailure, tell, watchOutput, write } from './streams.ts';
+import { outputFailure, writeStderr, watchOutput, write } from './streams.ts';
 import { ownVersion } from '../process/own-version.ts';
 
 watchOutput(onReaderGone);
@@ -45,10 +45,10 @@ async function main(words: readonly string[]): Promise<number> {
     const values = line.values as Parameters<Command['run']>[0]['values'];
     const exitCode = await command.run({ values, args: line.args, config });
     const failure = command.isServer === true ? undefined : outputFailure();
-    return failure === undefined || exitCode !== exitCodes.ok ? exitCode : tellFailure(failure);
+    return failure === undefined || exitCode !== exitCodes.ok ? exitCode : printFailure(failure);
   } catch (error) {
-    const exitCode = tellFailure(error, command);
-    if (config?.logLevel === 'debug') tell(`${escapeText(inspect(error))}\n`);
+    const exitCode = printFailure(error, command);
+    if (config?.logLevel === 'debug') writeStderr(`${escapeText(inspect(error))}\n`);
     if (exitCode === exitCodes.usage && process.connected) await reportMisuse((error as Error).message);
     return exitCode;
   }
@@ -96,9 +96,11 @@ async function versionText(flags: readonly string[]): Promise<string> {
   return `${ownVersion()}\n${newer.version} was installed by an update, and carries out the commands: ${newer.main}\n`;
 }
 
-function tellFailure(error: unknown, command?: Command): number {
+function printFailure(error: unknown, command?: Command): number {
   const { lines, exitCode } = explain(error, command?.name);
-  for (const [index, text] of lines.entries()) tell(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
+  for (const [index, text] of lines.entries()) {
+    writeStderr(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
+  }
   return exitCode;
 }
 

@@ -3,9 +3,10 @@
  * @module
  */
 import { ReadStream } from 'node:tty';
+import type { Config } from '../config/config.ts';
 import { escapeControl, escapeJson, escapeText } from '../base/escape.ts';
 import { columnsOf, cutToColumns, padToColumns, wrapToColumns } from './columns.ts';
-import { tell, write } from './streams.ts';
+import { writeStderr, write } from './streams.ts';
 
 /** Prints data for people on stdout. */
 export function printLine(line: string): Promise<void> {
@@ -23,8 +24,8 @@ export function printJsonLine(value: unknown): Promise<void> {
 }
 
 /** Prints a message on stderr: `sidecar: …`. */
-export function say(message: string): void {
-  tell(`sidecar: ${oneLine(message)}\n`);
+export function printMessage(message: string): void {
+  writeStderr(`sidecar: ${oneLine(message)}\n`);
 }
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
@@ -61,6 +62,16 @@ export function table(
   const needed = titles.map((_, column) => Math.max(...cells.map((row) => columnsOf(row[column]?.text ?? ''))));
   const widths = fit(needed, options.width ?? Infinity);
   return cells.map((row) => `${rowLines(row, widths, options).join('\n')}\n`).join('');
+}
+
+/** Prints a table for people on stdout, in colour if `config` says so, as wide as the terminal. */
+export function printTable(
+  titles: readonly string[],
+  rows: readonly (readonly (Cell | string)[])[],
+  { isColour }: Pick<Config, 'isColour'>,
+  options: Pick<TableOptions, 'isLastWhole'> = {},
+): Promise<void> {
+  return write(table(titles, rows, { paint: painter(isColour(process.stdout)), width: terminalWidth(), ...options }));
 }
 
 /** Shrinks the last column first, then the others, and the first one, which is an id, at the end. */

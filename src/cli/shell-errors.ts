@@ -9,7 +9,7 @@
 /** The file of a command in the directory of its job, see `src/shells/posix.ts`. */
 const commandFile = String.raw`[^\n]*/[0-9a-z]{16}/command`;
 
-const wordings: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+const rewrites: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // bash: FILE: line N: message
   [new RegExp(String.raw`^${commandFile}: line (\d+): `, 'gm'), 'bash: line $1: '],
   // dash: SCRIPT: N: FILE: message
@@ -22,6 +22,6 @@ const wordings: readonly (readonly [pattern: RegExp, replacement: string])[] = [
 export function withoutCommandFile(bytes: Uint8Array): Uint8Array {
   // latin1: each byte is a character, so that all other bytes stay as they are.
   const text = Buffer.from(bytes).toString('latin1');
-  const worded = wordings.reduce((result, [pattern, replacement]) => result.replaceAll(pattern, replacement), text);
+  const worded = rewrites.reduce((result, [pattern, replacement]) => result.replaceAll(pattern, replacement), text);
   return worded === text ? bytes : Buffer.from(worded, 'latin1');
 }

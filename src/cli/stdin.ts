@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from '../base/error-code.ts';
 import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/client.ts';
 import type { Interrupts } from './interrupts.ts';
-import { isTyped, say } from './print.ts';
+import { isTyped, printMessage } from './print.ts';
 
 /** Whether stdin can deliver anything: not when it is closed or `/dev/null`. */
 export function hasStdin(): boolean {
@@ -36,7 +36,7 @@ export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Inte
   } catch (error) {
     if (signal.aborted) return;
     // A problem of the server, or an error of reading: EIO (the terminal is gone), EAGAIN, ECONNRESET.
-    say(`stdin is no longer forwarded: ${(error as Error).message}`);
+    printMessage(`stdin is no longer forwarded: ${(error as Error).message}`);
     if (!isTyped()) interrupts.cancel();
   }
 }

@@ -22,17 +22,17 @@ export class OutputError extends CommandError {
   }
 
   /** The same error with a hint. */
-  with(hint: string): OutputError {
+  withHint(hint: string): OutputError {
     return new OutputError(this.#stream, this.cause, hint);
   }
 }
 
 /** Runs an action that writes. @throws OutputError with `hint` when writing fails. */
-export async function hintingAt<T>(hint: string, action: () => Promise<T>): Promise<T> {
+export async function withHint<T>(hint: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    throw error instanceof OutputError ? error.with(hint) : error;
+    throw error instanceof OutputError ? error.withHint(hint) : error;
   }
 }
 
@@ -88,7 +88,7 @@ export function setRaw(value: boolean): void {
 }
 
 /** Writes a message to stderr at once. Never throws: main reports the failure. */
-export function tell(text: string): void {
+export function writeStderr(text: string): void {
   try {
     process.stderr.write(isRaw ? text.replaceAll(/\r?\n/g, '\r\n') : text);
   } catch (error) {

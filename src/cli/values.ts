@@ -13,21 +13,28 @@ export function newKey(): string {
   return parts.map((part) => part.toString(36).replace('.', '')).join('-');
 }
 
+/** Reads the value of a flag, if it was given. @throws UsageError */
+export function optional<T>(
+  read: (value: string, flag: string) => T, value: string | undefined, flag: string,
+): T | undefined {
+  return value === undefined ? undefined : read(value, flag);
+}
+
 /** Seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `1d`, `250ms`. @throws UsageError */
 export function seconds(value: string, flag: string): number {
   const found = secondsIn(value);
-  if (found === undefined) throw new UsageError(
-    `Cannot read --${flag}: expected a time such as 90, 5m or 1h, received "${value}"`,
-  );
+  if (found === undefined) {
+    throw new UsageError(`Cannot read --${flag}: expected a time such as 90, 5m or 1h, received "${value}"`);
+  }
   return found;
 }
 
 /** A whole number from `min`. @throws UsageError */
 export function wholeNumber(value: string, flag: string, min: number): number {
   const number = /^\d{1,15}$/.test(value) ? Number(value) : NaN;
-  if (!(number >= min)) throw new UsageError(
-    `Cannot read --${flag}: expected a whole number from ${min}, received "${value}"`,
-  );
+  if (!(number >= min)) {
+    throw new UsageError(`Cannot read --${flag}: expected a whole number from ${min}, received "${value}"`);
+  }
   return number;
 }
 
@@ -44,9 +51,9 @@ export function pairs(
 ): { readonly [name: string]: string } | undefined {
   return values && Object.fromEntries(values.map((value) => {
     const equals = value.indexOf('=');
-    if (equals < 1) throw new UsageError(
-      `Cannot read --${flag}: expected NAME=VALUE, received "${value.split('=')[0]}"`,
-    );
+    if (equals < 1) {
+      throw new UsageError(`Cannot read --${flag}: expected NAME=VALUE, received "${value.split('=')[0]}"`);
+    }
     return [value.slice(0, equals), value.slice(equals + 1)];
   }));
 }
@@ -71,8 +78,8 @@ export function signalName(value: string, flag: string): SignalName {
   const number = Number(value);
   const word = value.toUpperCase();
   const found = signals.find((name) => name === word || name === `SIG${word}` || constants.signals[name] === number);
-  if (!found) throw new UsageError(
-    `Cannot read --${flag}: expected a signal such as TERM, INT or HUP, received "${value}"`,
-  );
+  if (!found) {
+    throw new UsageError(`Cannot read --${flag}: expected a signal such as TERM, INT or HUP, received "${value}"`);
+  }
   return found;
 }

@@ -8,7 +8,7 @@ import { setUp } from '../support/cli.ts';
 const names = ['serve', 'exec', 'jobs', 'show', 'rm', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 
 describe('sidecar', () => {
-  it('helps with every command, examples included', async (t) => {
+  it('--help works for every command and shows examples', async (t) => {
     const { run } = await setUp(t);
     const { stdout, stderr, exitCode } = await run(['--help']);
     assert.deepEqual([stderr, exitCode], ['', 0]);
@@ -29,7 +29,7 @@ describe('sidecar', () => {
     assert.doesNotMatch(install, /--terminal-idle|--no-auto-update/);
   });
 
-  it('exits with 2 for what it cannot read, and names it', async (t) => {
+  it('exits with 2 for an argument that it cannot read, and names it', async (t) => {
     const { run } = await setUp(t);
     const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
       [[], /Usage/],
@@ -137,7 +137,7 @@ describe('sidecar', () => {
     assert.equal((JSON.parse((await run(['logs', '--json', job.jobId])).stdout) as { stderr: string }).stderr, 'oh\nnohidden');
   });
 
-  it('ends quietly when its reader has gone', async (t) => {
+  it('exits quietly when the reader of its output has closed it', async (t) => {
     const { server, start } = await setUp(t);
     const { write } = server.script();
     write('stdout', Buffer.alloc(20_000_000, 'line\n'));
@@ -148,7 +148,7 @@ describe('sidecar', () => {
     assert.deepEqual([exitCode, stderr], [0, '']);
   });
 
-  it('takes the beginning of an id if no other begins so', async (t) => {
+  it('accepts a unique beginning of an id', async (t) => {
     const { run, server } = await setUp(t);
     const { job: older, write } = server.script();
     write('stdout', 'older\n');
@@ -158,8 +158,8 @@ describe('sidecar', () => {
     assert.equal((await run(['logs', older.jobId.slice(0, length).toUpperCase()])).stdout, 'older\n');
     const unclear = await run(['logs', older.jobId.slice(0, 2)]);
     assert.equal(unclear.exitCode, 1);
-    assert.match(unclear.stderr, new RegExp(`2 ids begin so \\(${job.jobId}, ${older.jobId}\\)`));
-    assert.match((await run(['logs', 'zzzz'])).stderr, /no id begins so\n +See: sidecar jobs/);
+    assert.match(unclear.stderr, new RegExp(`2 ids begin with that \\(${job.jobId}, ${older.jobId}\\)`));
+    assert.match((await run(['logs', 'zzzz'])).stderr, /no id begins with that\n +See: sidecar jobs/);
   });
 
   it('flags of the connection may stand before the command', async (t) => {
@@ -173,7 +173,7 @@ describe('sidecar', () => {
     assert.equal((await run(['--url'], { env })).exitCode, 2);
   });
 
-  it('show tells of a job in detail', async (t) => {
+  it('show prints a job in detail', async (t) => {
     const { run } = await setUp(t);
     await run(['exec', '--name', 'nice', '--label', 'a=b', 'echo x; exit 3']);
     const { stdout, exitCode } = await run(['show', 'last']);
@@ -226,7 +226,7 @@ describe('sidecar', () => {
     assert.equal(server.jobs.size, 4);
   });
 
-  it('version tells its own and that of the server', async (t) => {
+  it('version prints its own version and that of the server', async (t) => {
     const { run, server } = await setUp(t);
     assert.match((await run(['version'])).stdout, new RegExp(`^sidecar \\d\\S+ \\(Node v.*\\)\nserver  9\\.9\\.9 at ${server.url}\n$`));
     await server.stop();
@@ -235,7 +235,7 @@ describe('sidecar', () => {
     assert.match((JSON.parse(away.stdout) as { server: { error: string } }).server.error, /Cannot reach/);
   });
 
-  it('config tells what holds and where it came from, and no secret', async (t) => {
+  it('config prints the effective settings and their sources, and no secret', async (t) => {
     const { run, folder } = await setUp(t);
     await mkdir(`${folder}/.config/machine-sidecar`, { recursive: true });
     await writeFile(`${folder}/.config/machine-sidecar/config.json`, '{"keep-jobs": 7}');
@@ -252,7 +252,7 @@ describe('sidecar', () => {
     assert.equal((await run(['config'], { env: { SIDECAR_PORT: 'x' } })).exitCode, 2);
   });
 
-  it('doctor tells what works and what does not, with the fix', async (t) => {
+  it('doctor reports what works and what does not, with the fix', async (t) => {
     const { run, folder, server } = await setUp(t);
     const port = new URL(server.url).port;
     const rows = async (env: { [name: string]: string }): Promise<{ [name: string]: { state: string; text: string; fix?: string } }> => {

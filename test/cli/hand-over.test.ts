@@ -29,7 +29,7 @@ describe('a sidecar that is older than the version which an update has installed
     assert.match(readFileSync(join(setting.folder, 'state/versions/update.json'), 'utf8'), /later/, 'the file stays as it is');
   });
 
-  it('says so in its version, and keeps what is about itself', async (t) => {
+  it('reports it in --version, and runs commands about itself', async (t) => {
     const setting = await setUp(t);
     const main = install(setting, '99.0.0');
     assert.equal((await setting.run(['--version'])).stdout, `${own}\n99.0.0 was installed by an update, and carries out the commands: ${main}\n`);
@@ -39,7 +39,7 @@ describe('a sidecar that is older than the version which an update has installed
     assert.match((await setting.run(['serve', '--help'])).stdout, /Usage: sidecar serve/);
   });
 
-  it('does its work itself where that one is older, missing, or could be from others', { skip: process.getuid === undefined && 'needs POSIX modes' }, async (t) => {
+  it('runs the command itself when that version is older, missing, or writable by others', { skip: process.getuid === undefined && 'needs POSIX modes' }, async (t) => {
     const setting = await setUp(t);
     const isOwn = async (): Promise<boolean> => (await setting.run(['jobs', '--json'])).stdout === '[]\n';
     install(setting, '0.0.1');
@@ -57,7 +57,7 @@ describe('a sidecar that is older than the version which an update has installed
     assert.equal(await isOwn(), false);
   });
 
-  it('a version that takes itself for an older one does not hand over to itself', async (t) => {
+  it('a version that believes to be older does not hand over to itself', async (t) => {
     const setting = await setUp(t);
     install(setting, '99.0.0');
     const folder = join(setting.folder, 'state/versions/99.0.0');

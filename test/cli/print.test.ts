@@ -12,7 +12,7 @@ describe('print', () => {
     assert.match(table(['ID', 'TEXT'], rows, { paint: painter(true) }), /\u001b\[31mlong id\u001b\[0m  x{50}\n/);
   });
 
-  it('oneLine() shows what would speak to the terminal', () => {
+  it('oneLine() shows control characters as text', () => {
     assert.equal(oneLine('a\u001b]0;x\u0007\nb\tc\u009b\u202e'), 'a\\x1b]0;x\\x07\u23ceb c\\x9b\\u202e');
   });
 
@@ -26,7 +26,7 @@ describe('print', () => {
     assert.equal(table(['ID', 'WHAT'], [['a', 'b'.repeat(20)]], { paint: painter(false), width: 12, isLastWhole: true }), 'ID  WHAT\na   bbbbbbbb\n    bbbbbbbb\n    bbbb\n');
   });
 
-  it('escapeJson() means the same and holds nothing that a terminal acts on', () => {
+  it('escapeJson() keeps the value and contains nothing that a terminal acts on', () => {
     const value = { '\u202e': ['\u009b31m\u007f', '\u200e\u200f\u061c', '\u2066\u2069', '\u2028\u2029', '\ud800', '\u001b', 'e\u0301 \u{1f600}', '\n'] };
     for (const json of [JSON.stringify(value), JSON.stringify(value, null, 2)]) {
       assert.deepEqual(JSON.parse(escapeJson(json)), value);
@@ -39,7 +39,7 @@ describe('print', () => {
     assert.equal(escapeText('a\tb\r\nc\u001b[2J\u009b\u200f'), 'a\tb\nc\\x1b[2J\\x9b\\u200f');
   });
 
-  it('exposeText() hides no blank and nothing without ink', () => {
+  it('exposeText() shows blanks and invisible characters', () => {
     assert.equal(exposeText(`ls${' '.repeat(3)}; rm -rf ~\t#\n `), 'ls\u2423\u2423\u2423; rm -rf ~\u21e5#\u23ce\u2423');
     assert.equal(exposeText('a\u200bb\u00a0c\u3000d\u{e0041}\u2800'), 'a\\u{200b}b\\u{a0}c\\u{3000}d\\u{e0041}\\u{2800}');
   });
@@ -58,14 +58,14 @@ describe('print', () => {
 });
 
 describe('values', () => {
-  it('reads what people write', () => {
+  it('parses times, sizes, pairs and signals', () => {
     assert.deepEqual(['90', '1.5', '250ms', '5m', '2h', '1d'].map((value) => seconds(value, 'x')), [90, 1.5, 0.25, 300, 7200, 86_400]);
     assert.deepEqual(['4096', '64k', '10M', '1GiB', '0'].map((value) => bytes(value, 'x')), [4096, 65_536, 10 * 2 ** 20, 2 ** 30, 0]);
     assert.deepEqual(pairs(['A=b=c', 'B='], 'x'), { A: 'b=c', B: '' });
     assert.deepEqual(['INT', 'sigint', '2', 'SIGKILL'].map((value) => signalName(value, 'x')), ['SIGINT', 'SIGINT', 'SIGINT', 'SIGKILL']);
   });
 
-  it('refuses what is none, without repeating a secret', () => {
+  it('refuses invalid values, without repeating a secret', () => {
     for (const value of ['', '-1', '1 h', '1e3', 'x']) assert.throws(() => seconds(value, 'x'), /expected a time/);
     for (const value of ['', '1.5k', 'k', '-1']) assert.throws(() => bytes(value, 'x'), /expected bytes/);
     for (const value of ['', 'BANG', '99', '0']) assert.throws(() => signalName(value, 'x'), /expected a signal/);

@@ -51,7 +51,7 @@ describe('sidecar through a proxy', () => {
     }
   });
 
-  it('reaches the server of a lock directly, on whatever address it listens', async (t) => {
+  it('reaches the server of a lock directly, on any address that it listens on', async (t) => {
     const { run, folder } = await setUp(t);
     const { port, asked } = await startConnectProxy(t, 1, { status: 500 });
     // TCP reaches this address at no time, so that no network is needed, and it is no loopback.
@@ -116,7 +116,7 @@ describe('sidecar config, doctor and serve', () => {
     assert.equal((await rows({ ALL_PROXY: 'http://' }))['proxy']?.fix, 'Correct it, or unset it to go without a proxy');
   });
 
-  it('serve starts with a proxy that cannot be used, and says so at once', async (t) => {
+  it('serve starts with an unusable proxy, and reports it at once', async (t) => {
     const server = await spawnServer(t, { environment: { HTTPS_PROXY: 'socks5://u:hush@p.example:1080' } });
     await until(() => server.logged().includes('"listening"'), { what: 'it logs that it listens' });
     assert.match(server.logged(), /"warn".*Cannot use the proxy in HTTPS_PROXY: SOCKS is not supported/);

@@ -43,7 +43,7 @@ async function setUpServer(t: TestContext): Promise<{ setting: Setting; restart:
 }
 
 describe('sidecar with the real server', () => {
-  it('runs a command as if it ran here', async (t) => {
+  it('runs a command like a local one', async (t) => {
     const { setting: { run, folder } } = await setUpServer(t);
     const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, index) => (index * 7919) % 256));
     const piped = await run(['exec', 'cat; pwd >&2; exit 3'], { stdin: bytes });
@@ -118,14 +118,14 @@ describe('sidecar with the real server', () => {
     assert.equal((await run(['jobs'])).exitCode, 77);
   });
 
-  it('says which flag it is that the server cannot read', async (t) => {
+  it('names the flag that the server cannot read', async (t) => {
     const { setting: { run } } = await setUpServer(t);
     const { exitCode, stderr } = await run(['exec', '-C', '/nope', 'true']);
     assert.deepEqual([exitCode, stderr], [2, 'sidecar: Cannot read --workdir: expected an existing directory, received "/nope"\n         See: sidecar exec --help\n']);
     assert.match((await run(['exec', '--label', `x=${'y'.repeat(100_000)}`, 'true'])).stderr, /^sidecar: Cannot read --label x: /);
   });
 
-  it('status tells in words how the last update ended', async (t) => {
+  it('status reports how the last update ended', async (t) => {
     const { setting: { run, folder } } = await setUpServer(t);
     await mkdir(`${folder}/state/versions`, { recursive: true });
     const lastOutcome = { kind: 'rolled_back', from: '1.1.0', to: '1.0.0', reason: 'it crashed', at: Math.floor(Date.now() / 1000) - 125 };
@@ -164,7 +164,7 @@ describe('sidecar with the real server', () => {
     }
   });
 
-  it('ends the job quietly when its reader has gone', async (t) => {
+  it('ends the job quietly when the reader of its output has closed it', async (t) => {
     const { setting: { start, run } } = await setUpServer(t);
     const { child, printed, ended } = start(['exec', 'yes']);
     await printed(/y/);

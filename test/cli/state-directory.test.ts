@@ -31,7 +31,7 @@ async function thief(t: TestContext): Promise<{ readonly url: string; readonly k
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys };
 }
 
-test('a command believes no lock that others can have swapped, and sends no key to where it points', { skip }, async (t) => {
+test('a command ignores a lock that other users may have replaced, and sends no key to its address', { skip }, async (t) => {
   const { folder, run } = await setUp(t);
   const state = join(folder, 'state');
   const { url, keys } = await thief(t);
@@ -49,7 +49,7 @@ test('a command believes no lock that others can have swapped, and sends no key 
   assert.deepEqual(keys, []);
 });
 
-test('a server refuses a state directory of another user in words, and one that lies in what others may write', { skip: needsRoot }, async (t) => {
+test('a server refuses a state directory of another user, and one inside a directory that others may write', { skip: needsRoot }, async (t) => {
   const { folder, run } = await setUp(t);
   const state = join(folder, 'state');
   mkdirSync(join(state, 'jobs'), { recursive: true, mode: 0o777 });

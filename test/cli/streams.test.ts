@@ -8,7 +8,7 @@ const toFull = 'exec "$@" >/dev/full';
 const skip = existsSync('/dev/full') ? false : 'there is no /dev/full here';
 
 describe('stdout and stderr that cannot be written', { skip }, () => {
-  it('exec says so, exits with 1, and leaves the job alone, whose id it tells', async (t) => {
+  it('exec reports it with the id of the job, exits with 1, and leaves the job alone', async (t) => {
     const { run, server } = await setUp(t);
     for (const args of [['exec', 'echo x; sleep 60'], ['exec', '-d', 'sleep 60']]) {
       const { exitCode, stderr } = await run(args, { by: toFull });
@@ -32,7 +32,7 @@ describe('stdout and stderr that cannot be written', { skip }, () => {
     }
   });
 
-  it('what is lost on stderr is an exit code of 1 as well', async (t) => {
+  it('lost output on stderr also gives exit code 1', async (t) => {
     const { run } = await setUp(t);
     const lost = await run(['exec', 'echo y >&2'], { by: 'exec "$@" 2>/dev/full' });
     assert.deepEqual([lost.exitCode, lost.stdout], [1, '']);

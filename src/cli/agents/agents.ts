@@ -3,26 +3,28 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { workdirOf } from '../workdir.ts';
+import { workdirOf } from '../process-fields.ts';
 import { knownAgents } from '../../agents/registry.ts';
 import { exposeText } from '../../base/escape.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import type { AgentList, AgentRequest, Job } from '../../client/client.ts';
-import { methodsIn, tellAgentEnd } from './ending.ts';
+import type { Config } from '../../config/config.ts';
+import { methodsIn, printAgentEnd } from './ending.ts';
 import { publicRegistry, registryEntry } from './registry.ts';
 import { policyOf, requestOptions } from './request.ts';
 import { changeInWords } from './view.ts';
-import { attach, patienceMs } from '../follow-job.ts';
+import { attach, reconnectTimeoutMs } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys } from '../terminals/detach-keys.ts';
 import { UsageError, exitCodes } from '../failure.ts';
-import { inFlags } from '../flag-errors.ts';
+import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { handleInterrupts } from '../interrupts.ts';
-import { type Cell, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { withInterrupts } from '../interrupts.ts';
+import { sharedOptions } from '../options.ts';
+import { type Cell, printJson, printMessage, printTable } from '../print.ts';
 import { write } from '../streams.ts';
-import { checkTyped, showTerminal, windowSize } from '../terminals/window.ts';
+import { assertTypedStdin, showTerminal, windowSize } from '../terminals/terminal-window.ts';
 
 const {
   permissions, ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode,
@@ -37,11 +39,11 @@ const options = {
     description: 'sessions: a name, or the command that starts one. Default: copilot',
   },
   workdir: {
-    type: 'string', short: 'C', value: 'DIR',
+    ...sharedOptions.workdir,
     description: 'sessions: those of this directory. Default: here for the local server',
   },
-  'auth-method': { type: 'string', value: 'ID', description: 'sessions, login: how to log in to the agent' },
-  delete: { type: 'string', value: 'ID', description: 'sessions: the agent forgets this one' },
+  'auth-method': { ...sharedOptions['auth-method'], description: 'sessions, login: how to log in to the agent' },
+  delete: { type: 'string', value: 'ID', description: 'sessions: delete this session' },
   registry: {
     type: 'string', value: 'FILE|URL',
     description: 'install: the registry.json or agent.json that has it. Default: the public one, for names not known',
@@ -49,7 +51,7 @@ const options = {
   kind: { type: 'string', value: 'KIND', description: 'install: npx, uvx or binary. Default: the first that works' },
   detach: { type: 'boolean', short: 'd', description: 'install: print the id of the job and leave' },
   ...changeOptions,
-  json: { type: 'boolean', description: 'As JSON' },
+  json: sharedOptions.json,
 } as const;
 
 export const command: Command = defineCommand({
@@ -91,21 +93,21 @@ ${aboutJob}`,
   run,
 });
 
-type Given = Values<typeof options>;
+type AgentsOptions = Values<typeof options>;
 
 /** The flags of each action. */
-const flags: { readonly [action: string]: readonly (keyof Given)[] } = {
+const flags: { readonly [action: string]: readonly (keyof AgentsOptions)[] } = {
   sessions: ['agent', 'workdir', 'auth-method', 'delete'],
   install: ['registry', 'kind', 'detach'], login: ['auth-method'], logout: [],
   set: Object.keys(changeOptions) as (keyof typeof changeOptions)[],
 };
 
 /** The argument that each action needs. */
-const objects: { readonly [action: string]: string } = {
+const requiredArguments: { readonly [action: string]: string } = {
   install: 'agent to install', login: 'agent to log in', logout: 'agent to log out', set: 'job whose agent is meant',
 };
 
-async function run({ values, args: [action, reference], config }: Invocation<Given>): Promise<number> {
+async function run({ values, args: [action, reference], config }: Invocation<AgentsOptions>): Promise<number> {
   if (action !== undefined && !Object.hasOwn(flags, action)) {
     throw new UsageError(`Unknown action "${action}": expected ${Object.keys(flags).join(', ')} or nothing`, 'agents');
   }
@@ -114,23 +116,20 @@ async function run({ values, args: [action, reference], config }: Invocation<Giv
     const only = names.find((name) => values[name] !== undefined && !own.includes(name));
     if (only !== undefined) throw new UsageError(`--${only} is for "agents ${other}"`, 'agents');
   }
-  const behind = action === undefined ? undefined : objects[action];
+  const behind = action === undefined ? undefined : requiredArguments[action];
   if (behind !== undefined && reference === undefined) throw new UsageError(`Give the ${behind}`, 'agents');
   if (behind === undefined && reference !== undefined) {
     throw new UsageError(`Expected nothing behind "${String(action)}"`, 'agents');
   }
-  const connection = await connect(config, action === 'install' ? { reconnectMs: patienceMs } : {});
+  const connection = await connect(config, action === 'install' ? { reconnectMs: reconnectTimeoutMs } : {});
   if (action === 'set') return set(connection, reference ?? '', values);
   if (action === 'install') return install(connection, reference ?? '', values);
   if (action === 'login') return login(connection, reference ?? '', values['auth-method']);
   if (action === 'logout') return logout(connection, reference ?? '');
-  const paint = painter(config.isColour(process.stdout));
-  const print = (titles: readonly string[], rows: readonly (readonly (Cell | string)[])[]): Promise<void> =>
-    write(table(titles, rows, { paint, width: terminalWidth() }));
-  if (action === 'sessions') return sessions(connection, values, print);
+  if (action === 'sessions') return sessions(connection, values, config);
   const list = await connection.sidecar.agents.list();
   if (values.json === true) await printJson(list);
-  else await print(['NAME', 'TITLE', 'INSTALLED', 'COMMAND, OR HOW TO INSTALL IT'], rows(list));
+  else await printTable(['NAME', 'TITLE', 'INSTALLED', 'COMMAND, OR HOW TO INSTALL IT'], rows(list), config);
   return exitCodes.ok;
 }
 
@@ -147,7 +146,7 @@ function rows({ agents, defaultAgent }: AgentList): (Cell | string)[][] {
   });
 }
 
-async function install({ sidecar }: Connection, wanted: string, values: Given): Promise<number> {
+async function install({ sidecar }: Connection, wanted: string, values: AgentsOptions): Promise<number> {
   const [, name = wanted, version] = /^(.+)@([^@]+)$/.exec(wanted) ?? [];
   const { kind: given } = values;
   const kind = (['npx', 'uvx', 'binary'] as const).find((one) => one === given);
@@ -159,67 +158,62 @@ async function install({ sidecar }: Connection, wanted: string, values: Given): 
   const entry = registry === undefined ? undefined : await registryEntry(registry, name);
   const request = defined({ version, kind, entry });
   const { jobId } = await sidecar.agents.install(name, request).catch((error: unknown) => {
-    throw inFlags(error, { entry: `the entry of ${name}`, version: 'the version' }, 'agents');
+    throw toFlagError(error, { entry: `the entry of ${name}`, version: 'the version' }, 'agents');
   });
   if (values.detach === true) {
     await write(`${jobId}\n`);
     return exitCodes.ok;
   }
-  const interrupts = handleInterrupts();
-  try {
-    return await attach(sidecar, jobId, { interrupts, isStdinForwarded: false });
-  } finally {
-    interrupts.close();
-  }
+  return withInterrupts((interrupts) => attach(sidecar, jobId, { interrupts, isStdinForwarded: false }));
 }
 
 /** Opens a terminal for the agent's login, and attaches to it until it ends. */
 async function login({ sidecar }: Connection, agent: string, wanted: string | undefined): Promise<number> {
-  checkTyped('The login is typed at a terminal');
-  const job = await tried(() => sidecar.agents.run({ agent }));
+  assertTypedStdin('The login is typed at a terminal');
+  const job = await withAgentFlagNames(() => sidecar.agents.run({ agent }));
   if (job.status === 'completed') {
-    say(`${agent} is logged in already`);
+    printMessage(`${agent} is logged in already`);
     return exitCodes.ok;
   }
   const methods = job.acpError?.code === 'auth_required' ? methodsIn(job.acpError.details) : [];
   const fit = methods.filter(({ id, argv }) => argv !== undefined && (wanted === undefined || id === wanted));
   const [method] = fit;
   if (method?.argv === undefined || fit.length > 1) {
-    tellAgentEnd(job);
+    printAgentEnd(job);
     return exitCodes.failure;
   }
   const line = method.argv.map(shellWord).join(' ');
-  say(`logs in by ${method.name === '' ? method.id : method.name}: ${exposeText(line)}`);
+  printMessage(`logs in by ${method.name === '' ? method.id : method.name}: ${exposeText(line)}`);
   const terminal = await sidecar.terminals.start({ command: line, ...defined({ env: method.env }), ...windowSize() });
   return showTerminal(sidecar, terminal, { isReadonly: false, detachKeys: new DetachKeys(defaultDetachKeys) });
 }
 
 async function logout({ sidecar }: Connection, agent: string): Promise<number> {
-  const job = await runAbout(sidecar, { agent, sessionAction: 'logout' });
+  const job = await runQuery(sidecar, { agent, sessionAction: 'logout' });
   if (job === undefined) return exitCodes.failure;
-  say(`${agent} is logged out`);
+  printMessage(`${agent} is logged out`);
   return exitCodes.ok;
 }
 
 /** Runs a job that only asks the agent something. @returns `undefined` when it has failed, which was reported. */
-async function runAbout(sidecar: Connection['sidecar'], request: AgentRequest): Promise<Job | undefined> {
-  const job = await tried(() => sidecar.agents.run(request));
+async function runQuery(sidecar: Connection['sidecar'], request: AgentRequest): Promise<Job | undefined> {
+  const job = await withAgentFlagNames(() => sidecar.agents.run(request));
   if (job.status === 'completed') return job;
-  tellAgentEnd(job);
+  printAgentEnd(job);
   return undefined;
 }
 
 /** @throws The error of `begin`, in terms of the flags. */
-async function tried(begin: () => Promise<Job>): Promise<Job> {
+async function withAgentFlagNames(begin: () => Promise<Job>): Promise<Job> {
   try {
     return await begin();
   } catch (error) {
     const names = { agent: '--agent', workdir: '--workdir', acp_session_id: '--delete', authMethod: '--auth-method' };
-    throw inFlags(error, names, 'agents');
+    throw toFlagError(error, names, 'agents');
   }
 }
 
-async function set({ sidecar }: Connection, reference: string, values: Given): Promise<number> {
+async function set({ sidecar }: Connection, reference: string, values: AgentsOptions): Promise<number> {
   const { model, effort, 'agent-mode': agentMode } = values;
   const change = defined({ agentMode, model, effort, permissions: policyOf(values) });
   if (Object.keys(change).length === 0) {
@@ -227,14 +221,12 @@ async function set({ sidecar }: Connection, reference: string, values: Given): P
   }
   const taken = await sidecar.agents.change(await resolveJob(sidecar, reference), change);
   if (values.json === true) await printJson(taken);
-  else say(`job ${taken.jobId}: ${changeInWords(taken)}`);
+  else printMessage(`job ${taken.jobId}: ${changeInWords(taken)}`);
   return exitCodes.ok;
 }
 
 async function sessions(
-  { sidecar, isLocal }: Connection,
-  values: Given,
-  print: (titles: readonly string[], rows: string[][]) => Promise<void>,
+  { sidecar, isLocal }: Connection, values: AgentsOptions, config: Config,
 ): Promise<number> {
   const request = defined({
     agent: values.agent,
@@ -242,15 +234,16 @@ async function sessions(
     acp_session_id: values.delete,
     workdir: workdirOf(values.workdir, isLocal),
   });
-  const job = await runAbout(sidecar, { ...request, sessionAction: values.delete === undefined ? 'list' : 'delete' });
+  const job = await runQuery(sidecar, { ...request, sessionAction: values.delete === undefined ? 'list' : 'delete' });
   if (job === undefined) return exitCodes.failure;
-  if (values.delete !== undefined) say(`session ${values.delete} is deleted`);
+  if (values.delete !== undefined) printMessage(`session ${values.delete} is deleted`);
   const { sessions: found = [] } = job;
   if (values.json === true) await printJson(values.delete === undefined ? found : [values.delete]);
   else if (values.delete === undefined) {
-    await print(
+    await printTable(
       ['SESSION', 'UPDATED', 'DIRECTORY', 'TITLE'],
       found.map(({ sessionId, updatedAt, cwd, title }) => [sessionId, updatedAt ?? '-', cwd ?? '-', title ?? '']),
+      config,
     );
   }
   return exitCodes.ok;

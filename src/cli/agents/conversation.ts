@@ -7,14 +7,14 @@ import { Emitter } from '../../base/emitter.ts';
 import {
   type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
 } from '../../client/client.ts';
-import { writingFor } from '../follow-job.ts';
-import { CommandError, exitCodes, explain } from '../failure.ts';
-import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
-import { type Paint, printJson, say } from '../print.ts';
-import { onReaderGone, tell } from '../streams.ts';
-import { agentExitCode, tellAgentEnd } from './ending.ts';
+import { withJobHint } from '../follow-job.ts';
+import { CommandError, exitCodes, explain, withUnreachableHint } from '../failure.ts';
+import { type FirstInterrupt, type InterruptHandler, readerGoneExitCode, withInterrupts } from '../interrupts.ts';
+import { type Paint, printJson, printMessage } from '../print.ts';
+import { onReaderGone, writeStderr } from '../streams.ts';
+import { agentExitCode, printAgentEnd } from './ending.ts';
 import { followAgent } from './follow.ts';
-import { askLine } from '../keyboard.ts';
+import { readLine } from '../keyboard.ts';
 import { AgentView } from './view.ts';
 
 export interface ConversationOptions {
@@ -22,11 +22,8 @@ export interface ConversationOptions {
   readonly isQuiet: boolean;
   readonly isJson: boolean;
   /** A person sits at the terminal and can be asked. */
-  readonly isAsking: boolean;
+  readonly canAsk: boolean;
 }
-
-/** The exit code that a shell reports for a command ended by SIGPIPE. */
-const readerGoneExitCode = 141;
 
 /** One turn of a running job, or the whole of a new job. */
 export interface Turn {
@@ -45,7 +42,18 @@ export async function runTurn(
   begin: (signal: AbortSignal) => Promise<Turn>,
   options: ConversationOptions & { readonly isOwn: boolean },
 ): Promise<number> {
-  const interrupts = handleInterrupts(cancelTurn(options.isOwn), { isOwn: options.isOwn });
+  const { isOwn } = options;
+  return withInterrupts((interrupts) => showWhole(sidecar, begin, { ...options, interrupts }), cancelTurn(isOwn), {
+    isOwn,
+  });
+}
+
+async function showWhole(
+  sidecar: Sidecar,
+  begin: (signal: AbortSignal) => Promise<Turn>,
+  options: ConversationOptions & { readonly isOwn: boolean; readonly interrupts: InterruptHandler },
+): Promise<number> {
+  const { interrupts } = options;
   let isReaderGone = false;
   const stopWatching = onReaderGone(() => {
     if (!isReaderGone && options.isOwn) interrupts.cancel();
@@ -53,16 +61,12 @@ export async function runTurn(
   });
   try {
     const turn = await begin(interrupts.leaving);
-    interrupts.aim(sidecar, turn.id);
-    const job = await showTurn(sidecar, turn, { ...options, interrupts });
+    interrupts.setTarget(sidecar, turn.id);
+    const job = await showTurn(sidecar, turn, options);
     if (isReaderGone) return readerGoneExitCode;
     return await finish(sidecar, job, { ...options, isInterrupted: interrupts.isInterrupted() });
-  } catch (error) {
-    if (interrupts.leaving.aborted) return interruptedExitCode;
-    throw error;
   } finally {
     stopWatching();
-    interrupts.close();
   }
 }
 
@@ -71,10 +75,10 @@ async function showTurn(
   { id, turn, isKept, from }: Turn,
   options: ConversationOptions & { readonly interrupts: InterruptHandler },
 ): Promise<Job> {
-  const { paint, interrupts, isAsking } = options;
+  const { paint, interrupts, canAsk } = options;
   let stopReason: string | undefined;
-  const job = await stayingReachable(id, followAgent({
-    sidecar, id, paint, interrupts, isAsking, view: viewOf(options),
+  const job = await followOrExplain(id, followAgent({
+    sidecar, id, paint, interrupts, canAsk, view: viewOf(options),
     ...(from && turn !== undefined ? { from, fromTurn: turn } : {}),
     onStop: (stop) => {
       if (stop.turn !== turn) return false;
@@ -94,70 +98,64 @@ async function finish(
   const exitCode = agentExitCode(ended, { isInterrupted });
   const needsMore = isJson || (ended.acpError ?? null) !== null;
   const job = needsMore && isFinished(ended) ? await sidecar.jobs.get(ended.jobId) : ended;
-  if (isJson) await writingFor(job.jobId, () => printJson(job));
-  tellAgentEnd(job);
-  if (!isQuiet && !isJson) tellWhere(job);
+  if (isJson) await withJobHint(job.jobId, () => printJson(job));
+  printAgentEnd(job);
+  if (!isQuiet && !isJson) printContinuation(job);
   return exitCode;
 }
 
 /** Says how to continue from here. */
-function tellWhere(job: Job): void {
+function printContinuation(job: Job): void {
   const { jobId, acpSessionId, acpError } = job;
   if (acpError) return;
-  if (!isFinished(job)) return say(`job ${jobId} waits for another prompt: sidecar prompt --on ${jobId} …`);
-  say(`job ${jobId}${acpSessionId === null || acpSessionId === undefined ? '' : `, session ${acpSessionId}`}`);
+  if (!isFinished(job)) return printMessage(`job ${jobId} waits for another prompt: sidecar prompt --on ${jobId} …`);
+  printMessage(`job ${jobId}${acpSessionId === null || acpSessionId === undefined ? '' : `, session ${acpSessionId}`}`);
 }
 
 /** Runs prompt after prompt, as the person types them, until Ctrl-D. */
-export async function converse(
+export async function runConversation(
   sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions,
 ): Promise<number> {
-  let dialogue: Dialogue | undefined;
-  const interrupts = handleInterrupts(cancelTurn(false, async () => dialogue?.untilBegun()));
-  try {
+  let conversation: Conversation | undefined;
+  return withInterrupts(async (interrupts) => {
     const first = await begin(interrupts.leaving);
-    dialogue = new Dialogue(sidecar, first, { ...options, interrupts });
-    interrupts.aim(sidecar, first.id);
-    return await dialogue.run();
-  } catch (error) {
-    if (interrupts.leaving.aborted) return interruptedExitCode;
-    throw error;
-  } finally {
-    interrupts.close();
-  }
+    conversation = new Conversation(sidecar, first, { ...options, interrupts });
+    interrupts.setTarget(sidecar, first.id);
+    return conversation.run();
+  }, cancelTurn(false, async () => conversation?.untilStarted()));
 }
 
-class Dialogue {
+class Conversation {
   readonly #sidecar: Sidecar;
   readonly #first: Turn;
   readonly #options: ConversationOptions & { readonly interrupts: InterruptHandler };
   readonly #ended = new AbortController();
-  readonly #news = new Emitter<void>();
+  readonly #turnChanged = new Emitter<void>();
   /** Numbers of the last turn that the server has accepted, that has begun and that has stopped. */
-  #taken: number;
-  #begun = 0;
-  #stopped = 0;
+  #acceptedTurn: number;
+  #startedTurn = 0;
+  #stoppedTurn = 0;
   /** The request that submits the last prompt. Never rejects. */
-  #sending: Promise<unknown> = Promise.resolve();
+  #pendingSubmit: Promise<unknown> = Promise.resolve();
 
   constructor(sidecar: Sidecar, first: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }) {
     this.#sidecar = sidecar;
     this.#first = first;
     this.#options = options;
-    this.#taken = first.turn ?? 0;
+    this.#acceptedTurn = first.turn ?? 0;
   }
 
   /** Resolves once the turn of the last prompt has begun, or cannot begin any more. Never rejects. */
-  async untilBegun(): Promise<void> {
-    await this.#sending;
-    await this.#until(() => this.#begun >= this.#taken);
+  async untilStarted(): Promise<void> {
+    await this.#pendingSubmit;
+    await this.#waitUntil(() => this.#startedTurn >= this.#acceptedTurn);
   }
 
   async run(): Promise<number> {
     const { id } = this.#first;
-    say(`job ${id}; Ctrl-C cancels a turn, Ctrl-D ends the agent`);
+    printMessage(`job ${id}; Ctrl-C cancels a turn, Ctrl-D ends the agent`);
     const following = this.#follow().finally(() => this.#end());
-    const typing = this.#type();
+    const typing = this.#readPrompts();
     // The end of the job ends the typing; a failure of either one is thrown here.
     const job = await Promise.race([following, typing.then((isLeaving) => (isLeaving ? undefined : following))]);
     if (job === undefined) {
@@ -172,19 +170,19 @@ class Dialogue {
 
   async #follow(): Promise<Job> {
     const { id } = this.#first;
-    const { paint, interrupts, isAsking } = this.#options;
-    const job = await stayingReachable(id, followAgent({
-      sidecar: this.#sidecar, id, paint, interrupts, isAsking, view: viewOf(this.#options),
+    const { paint, interrupts, canAsk } = this.#options;
+    const job = await followOrExplain(id, followAgent({
+      sidecar: this.#sidecar, id, paint, interrupts, canAsk, view: viewOf(this.#options),
       onBegin: (turn) => {
-        this.#begun = turn;
-        this.#news.emit();
+        this.#startedTurn = turn;
+        this.#turnChanged.emit();
       },
       onStop: ({ turn, stopReason }) => {
-        this.#stopped = turn;
-        if (stopReason !== 'end_turn') say(
-          stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`,
-        );
-        this.#news.emit();
+        this.#stoppedTurn = turn;
+        if (stopReason !== 'end_turn') {
+          printMessage(stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`);
+        }
+        this.#turnChanged.emit();
         return false;
       },
     }));
@@ -193,39 +191,40 @@ class Dialogue {
   }
 
   /** Resolves with `true` when the person leaves, with `false` when the job has ended. */
-  async #type(): Promise<boolean> {
+  async #readPrompts(): Promise<boolean> {
     const signal = this.#ended.signal;
     const { interrupts } = this.#options;
     for (;;) {
-      await this.#until(() => this.#stopped >= this.#taken);
+      await this.#waitUntil(() => this.#stoppedTurn >= this.#acceptedTurn);
       if (signal.aborted) return false;
-      interrupts.forget();
-      const typed = await askLine('> ', { signal, isKept: true });
-      if (typed.is === 'aborted') return false;
-      if (typed.is !== 'line') tell(typed.is === 'interrupt' ? '^C\n' : '\n');
-      if (typed.is === 'end') return true;
-      if (typed.is === 'line' && typed.text.trim() !== '') await this.#send(typed.text);
+      interrupts.reset();
+      const typed = await readLine('> ', { signal, isKept: true });
+      if (typed.type === 'aborted') return false;
+      if (typed.type !== 'line') writeStderr(typed.type === 'interrupt' ? '^C\n' : '\n');
+      if (typed.type === 'end') return true;
+      if (typed.type === 'line' && typed.text.trim() !== '') await this.#submit(typed.text);
     }
   }
 
-  async #send(text: string): Promise<void> {
+  async #submit(text: string): Promise<void> {
     try {
-      const sending = this.#sidecar.agents.prompt(this.#first.id, text).then(({ turn }) => { this.#taken = turn; });
-      this.#sending = sending.catch(() => undefined);
+      const sending = this.#sidecar.agents.prompt(this.#first.id, text)
+        .then(({ turn }) => { this.#acceptedTurn = turn; });
+      this.#pendingSubmit = sending.catch(() => undefined);
       await sending;
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
-      for (const line of explain(error).lines) say(line);
+      for (const line of explain(error).lines) printMessage(line);
     }
   }
 
-  /** Resolves once `isSo()` holds or the job has ended. */
-  async #until(isSo: () => boolean): Promise<void> {
+  /** Resolves once `isMet()` holds or the job has ended. */
+  async #waitUntil(isMet: () => boolean): Promise<void> {
     const { signal } = this.#ended;
-    if (isSo() || signal.aborted) return;
+    if (isMet() || signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const stop = this.#news.listen(() => {
-        if (!isSo() && !signal.aborted) return;
+      const stop = this.#turnChanged.listen(() => {
+        if (!isMet() && !signal.aborted) return;
         stop();
         resolve();
       });
@@ -234,7 +233,7 @@ class Dialogue {
 
   #end(): void {
     this.#ended.abort();
-    this.#news.emit();
+    this.#turnChanged.emit();
   }
 }
 
@@ -250,7 +249,7 @@ export async function turnOn(
   try {
     const { jobId, turn, continues, keepAlive } = await sidecar.agents.prompt(id, prompt, { signal });
     if (jobId === id) return { id, turn, isKept: true, from: positionOf(job) };
-    if (continues !== undefined) say(`the agent had ended: job ${jobId} continues its session`);
+    if (continues !== undefined) printMessage(`the agent had ended: job ${jobId} continues its session`);
     if (!isJobId(jobId)) throw new CommandError(`Cannot follow job ${jobId}: this is no id`);
     return { id: jobId, turn, isKept: keepAlive !== 0, from: { stdout: 0, stderr: 0 } };
   } catch (error) {
@@ -267,16 +266,16 @@ export async function turnOn(
 /**
  * The first interrupt: cancels the current turn. Without one it cancels the job, if the job is ours.
  *
- * @param untilBegun Waits until the turn of a typed prompt has begun, as that is the turn to cancel. Default: no wait.
+ * @param untilStarted Waits until the turn of a typed prompt has begun: that turn is to be cancelled. Default: no wait.
  */
-function cancelTurn(isOwn: boolean, untilBegun: () => Promise<unknown> = async () => undefined): FirstInterrupt {
+function cancelTurn(isOwn: boolean, untilStarted: () => Promise<unknown> = async () => undefined): FirstInterrupt {
   return async (sidecar, id, signal) => {
-    say('cancelling the turn; once more cancels the job');
-    await untilBegun();
+    printMessage('cancelling the turn; once more cancels the job');
+    await untilStarted();
     const { cancelled } = await sidecar.agents.cancelTurn(id, { signal });
     if (cancelled) return;
     if (isOwn) await sidecar.jobs.cancel(id, {}, { signal });
-    else say('there is no turn');
+    else printMessage('there is no turn');
   };
 }
 
@@ -285,15 +284,7 @@ function viewOf({ paint, isQuiet, isJson }: ConversationOptions): AgentView {
 }
 
 /** @throws CommandError that says where the job is, when the server stays unreachable. */
-async function stayingReachable<T>(id: JobId, following: Promise<T>): Promise<T> {
-  try {
-    return await writingFor(id, () => following);
-  } catch (error) {
-    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
-    throw new CommandError(error.message, {
-      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows its message`,
-      exitCode: exitCodes.unreachable,
-      cause: error,
-    });
-  }
+function followOrExplain<T>(id: JobId, following: Promise<T>): Promise<T> {
+  const hint = `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows its message`;
+  return withUnreachableHint(hint, () => withJobHint(id, () => following));
 }

@@ -4,7 +4,7 @@
  */
 
 export interface DiffLine {
-  readonly is: 'same' | 'removed' | 'added';
+  readonly type: 'same' | 'removed' | 'added';
   readonly text: string;
 }
 
@@ -21,15 +21,15 @@ export function diffLines(before: string | null, after: string): readonly DiffLi
   let end = 0;
   while (end < old.length - start && end < fresh.length - start && old.at(-1 - end) === fresh.at(-1 - end)) end += 1;
   return [
-    ...old.slice(Math.max(0, start - contextLines), start).map((text) => ({ is: 'same', text }) as const),
-    ...changed(old.slice(start, old.length - end), fresh.slice(start, fresh.length - end)),
-    ...old.slice(old.length - end, old.length - end + contextLines).map((text) => ({ is: 'same', text }) as const),
+    ...old.slice(Math.max(0, start - contextLines), start).map((text) => ({ type: 'same', text }) as const),
+    ...compareLines(old.slice(start, old.length - end), fresh.slice(start, fresh.length - end)),
+    ...old.slice(old.length - end, old.length - end + contextLines).map((text) => ({ type: 'same', text }) as const),
   ];
 }
 
 /** Uses the longest common subsequence. */
-function changed(old: readonly string[], fresh: readonly string[]): readonly DiffLine[] {
-  if (old.length * fresh.length > maxCompared) return [...marked('removed', old), ...marked('added', fresh)];
+function compareLines(old: readonly string[], fresh: readonly string[]): readonly DiffLine[] {
+  if (old.length * fresh.length > maxCompared) return [...diffLinesOf('removed', old), ...diffLinesOf('added', fresh)];
   const width = fresh.length + 1;
   // common[i * width + j]: lines in common from the i-th old and the j-th new line on.
   const common = new Uint32Array((old.length + 1) * width);
@@ -44,21 +44,21 @@ function changed(old: readonly string[], fresh: readonly string[]): readonly Dif
   while (i < old.length || j < fresh.length) {
     const [oldText, newText] = [old[i], fresh[j]];
     if (oldText !== undefined && oldText === newText) {
-      lines.push({ is: 'same', text: oldText });
+      lines.push({ type: 'same', text: oldText });
       [i, j] = [i + 1, j + 1];
     } else if (oldText !== undefined && (newText === undefined || at(i + 1, j) >= at(i, j + 1))) {
-      lines.push({ is: 'removed', text: oldText });
+      lines.push({ type: 'removed', text: oldText });
       i += 1;
     } else {
-      lines.push({ is: 'added', text: newText ?? '' });
+      lines.push({ type: 'added', text: newText ?? '' });
       j += 1;
     }
   }
   return lines;
 }
 
-function marked(is: DiffLine['is'], lines: readonly string[]): readonly DiffLine[] {
-  return lines.map((text) => ({ is, text }));
+function diffLinesOf(type: DiffLine['type'], lines: readonly string[]): readonly DiffLine[] {
+  return lines.map((text) => ({ type, text }));
 }
 
 /** A newline at the end closes the last line and does not begin another. */

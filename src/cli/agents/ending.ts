@@ -5,16 +5,16 @@
 import { fieldsOf } from '../../base/loose.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
-import { tellEnd } from '../follow-job.ts';
+import { printEnd } from '../follow-job.ts';
 import { exitCodes } from '../failure.ts';
 import { interruptedExitCode } from '../interrupts.ts';
-import { oneLine, say } from '../print.ts';
-import { tell } from '../streams.ts';
+import { oneLine, printMessage } from '../print.ts';
+import { writeStderr } from '../streams.ts';
 
 /** Last lines of the agent's stderr that are shown after a failure. */
 const maxErrorLines = 8;
 /** Errors about which the agent itself may have written more to stderr. */
-const toldByAgent: ReadonlySet<string> = new Set([
+const codesWithStderr: ReadonlySet<string> = new Set([
   'not_started', 'agent_ended', 'no_answer', 'bad_answer', 'runner_ended',
 ]);
 
@@ -27,23 +27,24 @@ export function agentExitCode(job: Job, { isInterrupted }: { readonly isInterrup
 }
 
 /** Says on stderr what the exit code does not tell. */
-export function tellAgentEnd(job: Job): void {
+export function printAgentEnd(job: Job): void {
   const { acpError, stopReason, stderr } = job;
   if (acpError) {
-    say(acpError.message);
+    printMessage(acpError.message);
     // The server appends the same sentence to what the agent wrote.
     const own = (stderr ?? '').trimEnd();
     const ofAgent = own.endsWith(acpError.message) ? own.slice(0, -acpError.message.length) : own;
-    if (toldByAgent.has(acpError.code))
-      for (const line of ofAgent.trimEnd().split('\n').slice(-maxErrorLines))
-        if (line !== '') tell(`  ${oneLine(line)}\n`);
-    for (const hint of hintsFor(acpError, job.agent ?? 'AGENT')) say(hint);
+    const lastLines = codesWithStderr.has(acpError.code) ? ofAgent.trimEnd().split('\n').slice(-maxErrorLines) : [];
+    for (const line of lastLines) {
+      if (line !== '') writeStderr(`  ${oneLine(line)}\n`);
+    }
+    for (const hint of hintsFor(acpError, job.agent ?? 'AGENT')) printMessage(hint);
   } else if (job.reason !== 'exit' && job.reason !== null) {
-    tellEnd(job);
+    printEnd(job);
   } else if (
     stopReason !== null && stopReason !== undefined && stopReason !== 'end_turn' && stopReason !== 'no_prompt'
   ) {
-    say(stopInWords(stopReason));
+    printMessage(stopInWords(stopReason));
   }
 }
 
@@ -112,7 +113,7 @@ export function methodsIn(details: AgentError['details']): readonly LoginMethod[
 }
 
 /** The request needs no answer any more: it is decided, or its job has ended or is deleted. */
-export function isDecided(error: unknown): boolean {
+export function isAlreadyDecided(error: unknown): boolean {
   return error instanceof ProblemError
     && ['permission_not_found', 'elicitation_not_found', 'job_not_running', 'job_not_found'].includes(error.code);
 }

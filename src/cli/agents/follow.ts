@@ -6,22 +6,22 @@ import {
   type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent,
 } from '../../client/client.ts';
 import { exposeText } from '../../base/escape.ts';
-import { patienceMs } from '../follow-job.ts';
-import { type InterruptHandler, untilReached } from '../interrupts.ts';
-import { type Paint, oneLine, say } from '../print.ts';
-import { tell } from '../streams.ts';
-import { isDecided } from './ending.ts';
+import { lostServerNotice, reconnectTimeoutMs } from '../follow-job.ts';
+import { type InterruptHandler, retryUntilReached } from '../interrupts.ts';
+import { type Paint, oneLine, printMessage } from '../print.ts';
+import { writeStderr } from '../streams.ts';
+import { isAlreadyDecided } from './ending.ts';
 import { askPermission, optionInWords } from './question.ts';
 import { type AgentView, whatOf } from './view.ts';
 
-export interface FollowedAgent {
+export interface FollowAgentOptions {
   readonly sidecar: Sidecar;
   readonly id: JobId;
   readonly view: AgentView;
   readonly paint: Paint;
   readonly interrupts: InterruptHandler;
   /** A person sits at the terminal and can be asked. */
-  readonly isAsking: boolean;
+  readonly canAsk: boolean;
   /** The first turn to show. Default: all turns are shown. */
   readonly fromTurn?: number;
   readonly from?: Position;
@@ -32,118 +32,115 @@ export interface FollowedAgent {
 }
 
 /** Resolves with the finished job, or with `undefined` when `onStop` returned `true`. */
-export async function followAgent(agent: FollowedAgent): Promise<Job | undefined> {
+export async function followAgent(agent: FollowAgentOptions): Promise<Job | undefined> {
   const { sidecar, id, view, interrupts, fromTurn, from, onBegin, onStop } = agent;
-  const questions = new Questions(agent);
+  const prompter = new PermissionPrompter(agent);
   let isShown = fromTurn === undefined;
-  let isLost = false;
-  const onLost = (): void => {
-    if (!isLost) say(`lost the server; job ${id} keeps running there, looking for it again`);
-    isLost = true;
-  };
+  const notice = lostServerNotice(`lost the server; job ${id} keeps running there, looking for it again`);
   try {
     for await (const event of sidecar.jobs.follow(id, {
-      signal: interrupts.leaving, reconnectMs: patienceMs, onLost, ...(from ? { from } : {}),
+      signal: interrupts.leaving, reconnectMs: reconnectTimeoutMs, onLost: notice.onLost, ...(from ? { from } : {}),
     })) {
-      isLost = false;
+      notice.onFound();
       if (event.type === 'end') {
         await view.endLine();
         return event.job;
       }
-      const told = event.type === 'agent' ? agentEvent(event.event) : undefined;
-      if (told === undefined) continue;
-      isShown ||= told.type === 'prompt' && told.turn === fromTurn;
+      const agentUpdate = event.type === 'agent' ? agentEvent(event.event) : undefined;
+      if (agentUpdate === undefined) continue;
+      isShown ||= agentUpdate.type === 'prompt' && agentUpdate.turn === fromTurn;
       if (!isShown) continue;
-      await view.show(told);
-      await questions.take(told);
-      if (told.type === 'prompt') onBegin?.(told.turn);
-      if (told.type === 'stop' && onStop(told)) return undefined;
+      await view.show(agentUpdate);
+      await prompter.handle(agentUpdate);
+      if (agentUpdate.type === 'prompt') onBegin?.(agentUpdate.turn);
+      if (agentUpdate.type === 'stop' && onStop(agentUpdate)) return undefined;
     }
     throw new Error('the events ended without an end');
   } finally {
-    questions.close();
+    prompter.close();
   }
 }
 
 /** Puts the agent's requests to the person, one after another. */
-class Questions {
-  readonly #agent: FollowedAgent;
-  readonly #open = new Map<string, AbortController>();
+class PermissionPrompter {
+  readonly #options: FollowAgentOptions;
+  readonly #pending = new Map<string, AbortController>();
   #last: Promise<void> = Promise.resolve();
 
-  constructor(agent: FollowedAgent) {
-    this.#agent = agent;
+  constructor(options: FollowAgentOptions) {
+    this.#options = options;
   }
 
-  async take(event: AgentEvent): Promise<void> {
-    const { id, isAsking, view } = this.#agent;
+  async handle(event: AgentEvent): Promise<void> {
+    const { id, canAsk, view } = this.#options;
     if (event.type === 'elicitation' && event.decision === 'pending') {
       await view.endLine();
-      say(`the agent asks: ${event.message}`);
-      if (event.url !== undefined) say(`open: ${exposeText(event.url)}`);
+      printMessage(`the agent asks: ${event.message}`);
+      if (event.url !== undefined) printMessage(`open: ${exposeText(event.url)}`);
       const how = event.url === undefined ? 'accept --field NAME=VALUE …' : 'accept';
-      say(`answer with: sidecar permissions ${id} ${shortId(event.elicitationId)} ${how} (or decline)`);
+      printMessage(`answer with: sidecar permissions ${id} ${shortId(event.elicitationId)} ${how} (or decline)`);
     }
     if (event.type !== 'permission') return;
     const { permission, decision } = event;
-    if (decision !== 'pending') return this.#decided(permission, event);
-    if (isAsking) this.#ask(permission);
-    else await this.#tellHow(permission);
+    if (decision !== 'pending') return this.#dismiss(permission, event);
+    if (canAsk) this.#ask(permission);
+    else await this.#printInstructions(permission);
   }
 
   close(): void {
-    for (const decided of this.#open.values()) decided.abort();
+    for (const decided of this.#pending.values()) decided.abort();
   }
 
-  #decided(
+  #dismiss(
     { permissionId, options }: AskedPermission, { decision, reason }: AgentEvent & { readonly type: 'permission' },
   ): void {
-    const open = this.#open.get(permissionId);
+    const open = this.#pending.get(permissionId);
     if (!open) return;
-    this.#open.delete(permissionId);
+    this.#pending.delete(permissionId);
     const option = options.find(({ optionId }) => optionId === decision);
     open.abort(`${option ? optionInWords(option) : decision}: ${reason}`);
   }
 
   #ask(permission: AskedPermission): void {
     const decided = new AbortController();
-    this.#open.set(permission.permissionId, decided);
-    this.#last = this.#last.then(() => this.#put(permission, decided.signal));
+    this.#pending.set(permission.permissionId, decided);
+    this.#last = this.#last.then(() => this.#prompt(permission, decided.signal));
   }
 
-  async #put(permission: AskedPermission, signal: AbortSignal): Promise<void> {
+  async #prompt(permission: AskedPermission, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const { sidecar, id, view, paint, interrupts } = this.#agent;
+    const { sidecar, id, view, paint, interrupts } = this.#options;
     const { permissionId } = permission;
     await view.endLine();
     const answer = await askPermission(permission, { paint, signal });
     if (answer === 'decided') {
-      tell(`\n  ${oneLine(typeof signal.reason === 'string' ? signal.reason : 'it need not be answered any more')}\n`);
+      const reason = typeof signal.reason === 'string' ? signal.reason : 'it no longer needs an answer';
+      writeStderr(`\n  ${oneLine(reason)}\n`);
     } else if (answer === 'interrupt') {
-      tell('^C\n');
+      writeStderr('^C\n');
       interrupts.interrupt();
     } else if (answer === 'leave') {
-      tell('\n');
-      await this.#tellHow(permission);
+      writeStderr('\n');
+      await this.#printInstructions(permission);
     } else {
       // Nothing more is said: the effect of the answer shows in what the agent does.
-      this.#open.delete(permissionId);
-      await untilReached(async () => {
+      this.#pending.delete(permissionId);
+      await retryUntilReached(async () => {
         try {
           await sidecar.agents.permit(id, permissionId, answer.optionId, { signal: interrupts.leaving });
         } catch (error) {
-          if (!isDecided(error)) throw error;
-          say('that was decided meanwhile');
+          if (!isAlreadyDecided(error)) throw error;
+          printMessage('another client has decided that');
         }
       }, interrupts.leaving);
     }
   }
 
-  async #tellHow(permission: AskedPermission): Promise<void> {
-    const { id, view } = this.#agent;
+  async #printInstructions(permission: AskedPermission): Promise<void> {
+    const { id, view } = this.#options;
     await view.endLine();
-    say(`the agent asks permission: ${whatOf(permission)}`);
-    say(`answer with: sidecar permissions ${id} ${shortId(permission.permissionId)} approve (or deny)`);
+    printMessage(`the agent asks permission: ${whatOf(permission)}`);
+    printMessage(`answer with: sidecar permissions ${id} ${shortId(permission.permissionId)} approve (or deny)`);
   }
 }
 

@@ -9,7 +9,9 @@ import type { McpServer } from '../../client/client.ts';
 import { UsageError } from '../failure.ts';
 
 /** Fields meant for people or for other programs; they are left out. */
-const passedOver: ReadonlySet<string> = new Set(['disabled', 'description', 'autoApprove', 'alwaysAllow', 'timeout']);
+const ignoredFields: ReadonlySet<string> = new Set([
+  'disabled', 'description', 'autoApprove', 'alwaysAllow', 'timeout',
+]);
 
 /** The server checks the definitions when it gets the request. @throws UsageError when the file cannot be read. */
 export function readMcpConfig(path: string): readonly McpServer[] {
@@ -21,7 +23,7 @@ export function readMcpConfig(path: string): readonly McpServer[] {
   }
   const named = objectOf(objectOf(content)['mcpServers'] ?? content);
   return Object.entries(named).filter(([, server]) => objectOf(server)['disabled'] !== true).map(([name, server]) => {
-    const given = Object.fromEntries(Object.entries(objectOf(server)).filter(([field]) => !passedOver.has(field)));
+    const given = Object.fromEntries(Object.entries(objectOf(server)).filter(([field]) => !ignoredFields.has(field)));
     const type = 'url' in given && given['type'] === undefined ? { type: 'http' } : {};
     // The server parses it with the rest of the request.
     return { name, ...type, ...given } as unknown as McpServer;

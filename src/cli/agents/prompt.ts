@@ -2,13 +2,13 @@
  * `sidecar prompt`: gives an agent a prompt, and shows how it works on it.
  * @module
  */
-import { type ConversationOptions, type Turn, converse, runTurn, turnOn } from './conversation.ts';
-import { agentRequest, givenAs, promptWith, requestOptions } from './request.ts';
-import { patienceMs, writingFor } from '../follow-job.ts';
+import { type ConversationOptions, type Turn, runConversation, runTurn, turnOn } from './conversation.ts';
+import { agentRequest, flagNames, promptWith, requestOptions } from './request.ts';
+import { reconnectTimeoutMs, withJobHint } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { inFlags } from '../flag-errors.ts';
+import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
 import { isTyped, painter, printJson, printLine } from '../print.ts';
 import { hasStdin } from '../stdin.ts';
@@ -26,7 +26,7 @@ const options = {
 } as const;
 
 /** Flags that only a new job takes. */
-const forNewJobs = Object.keys(requestOptions).filter((name) => name !== 'attach') as (keyof typeof requestOptions)[];
+const newJobFlags = Object.keys(requestOptions).filter((name) => name !== 'attach') as (keyof typeof requestOptions)[];
 
 export const command: Command = defineCommand({
   name: 'prompt',
@@ -65,27 +65,27 @@ ${aboutJob}`,
   run,
 });
 
-type Given = Values<typeof options>;
+type PromptOptions = Values<typeof options>;
 
-async function run(invocation: Invocation<Given>): Promise<number> {
+async function run(invocation: Invocation<PromptOptions>): Promise<number> {
   try {
     return await prompt(invocation);
   } catch (error) {
-    throw inFlags(error, givenAs, 'prompt');
+    throw toFlagError(error, flagNames, 'prompt');
   }
 }
 
-async function prompt({ values, args, config }: Invocation<Given>): Promise<number> {
-  check(values);
+async function prompt({ values, args, config }: Invocation<PromptOptions>): Promise<number> {
+  checkFlags(values);
   const isInteractive = values.interactive === true;
   const text = await promptOf(args, isInteractive);
-  const connection = await connect(config, { reconnectMs: patienceMs });
+  const connection = await connect(config, { reconnectMs: reconnectTimeoutMs });
   const { sidecar } = connection;
   const how: ConversationOptions = {
     paint: painter(config.isColour(process.stderr)),
     isQuiet: values.quiet === true,
     isJson: values.json === true,
-    isAsking: isTyped(),
+    canAsk: isTyped(),
   };
   const given = text === undefined ? undefined : promptWith(text, values.attach, connection);
   if (values.on !== undefined) {
@@ -98,19 +98,19 @@ async function prompt({ values, args, config }: Invocation<Given>): Promise<numb
     const { jobId } = await sidecar.agents.start(request, { signal });
     return { id: jobId, turn: given === undefined ? undefined : 1, isKept: (request.keepAlive ?? 0) > 0 };
   };
-  return isInteractive ? converse(sidecar, begin, how) : runTurn(sidecar, begin, { ...how, isOwn: true });
+  return isInteractive ? runConversation(sidecar, begin, how) : runTurn(sidecar, begin, { ...how, isOwn: true });
 }
 
-function check(values: Given): void {
+function checkFlags(values: PromptOptions): void {
   const isInteractive = values.interactive === true;
-  if (isInteractive && !isTyped()) throw new UsageError(
-    'Cannot use -i: stdin is no terminal; --keep-alive and --on do without one', 'prompt',
-  );
+  if (isInteractive && !isTyped()) {
+    throw new UsageError('Cannot use -i: stdin is no terminal; --keep-alive and --on do without one', 'prompt');
+  }
   for (const name of ['on', 'detach', 'json'] as const) {
     if (isInteractive && values[name] !== undefined) throw new UsageError(`Give -i or --${name}, not both`, 'prompt');
   }
   if (values.on === undefined) return;
-  const [first] = [...forNewJobs, 'detach' as const].filter((name) => values[name] !== undefined);
+  const [first] = [...newJobFlags, 'detach' as const].filter((name) => values[name] !== undefined);
   if (first !== undefined) throw new UsageError(`Cannot use --${first} with --on: the agent runs already`, 'prompt');
 }
 
@@ -133,6 +133,6 @@ async function detach(
   { sidecar }: Connection, request: Parameters<Connection['sidecar']['agents']['start']>[0], isJson: boolean,
 ): Promise<number> {
   const accepted = await sidecar.agents.start(request);
-  await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
+  await withJobHint(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;
 }

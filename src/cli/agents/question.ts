@@ -6,10 +6,10 @@ import { exposeText } from '../../base/escape.ts';
 import { type AskedPermission, optionFor } from '../../client/client.ts';
 import { type Paint, fields, oneLine, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
-import { askLine } from '../keyboard.ts';
+import { readLine } from '../keyboard.ts';
 
 /** `leave`: another client is to answer. `interrupt`: the turn is to end. `decided`: it was decided elsewhere. */
-export type QuestionAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';
+export type PromptAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';
 
 const kinds: { readonly [kind: string]: string } = {
   allow_once: 'allow once', allow_always: 'allow always', reject_once: 'reject', reject_always: 'reject always',
@@ -46,7 +46,7 @@ export function optionInWords({ optionId, kind, name }: AskedPermission['options
 }
 
 /** The id of the option that was typed, as a number, `y`, `n` or an id. `undefined`: no option fits. */
-export function optionTyped(permission: AskedPermission, typed: string): string | undefined {
+export function parseOption(permission: AskedPermission, typed: string): string | undefined {
   const word = typed.trim().toLowerCase();
   if (/^\d{1,4}$/.test(word)) return permission.options[Number(word) - 1]?.optionId;
   if (word === 'y' || word === 'yes') return optionFor(permission, 'approve');
@@ -57,16 +57,16 @@ export function optionTyped(permission: AskedPermission, typed: string): string 
 /** Asks until an option is typed. @param signal Aborts when the request was decided elsewhere. */
 export async function askPermission(
   permission: AskedPermission, { paint, signal }: { readonly paint: Paint; readonly signal: AbortSignal },
-): Promise<QuestionAnswer> {
+): Promise<PromptAnswer> {
   await write(`${questionLines(permission, paint).join('\n')}\n`, process.stderr);
   for (;;) {
-    const typed = await askLine(`y, n or 1-${permission.options.length}: `, { signal, isKept: false });
-    switch (typed.is) {
+    const typed = await readLine(`y, n or 1-${permission.options.length}: `, { signal, isKept: false });
+    switch (typed.type) {
       case 'aborted': return 'decided';
       case 'interrupt': return 'interrupt';
       case 'end': return 'leave';
       case 'line': {
-        const optionId = optionTyped(permission, typed.text);
+        const optionId = parseOption(permission, typed.text);
         if (optionId !== undefined) return { optionId };
       }
     }

@@ -3,7 +3,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { workdirOf } from '../workdir.ts';
+import { processFields, workdirOf } from '../process-fields.ts';
 import { readFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -19,7 +19,7 @@ import {
 import type { Values } from '../command.ts';
 import type { Connection } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { pairs, seconds, variables } from '../values.ts';
+import { optional, seconds } from '../values.ts';
 import { readMcpConfig } from './mcp-config.ts';
 
 export const requestOptions = {
@@ -88,22 +88,27 @@ export const requestOptions = {
   },
   'ask-timeout': {
     type: 'string', value: 'TIME',
-    description: 'What is not answered within it is denied. Default: 5m',
+    description: 'Deny what is not answered within that time. Default: 5m',
   },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
   timeout: {
     type: 'string', short: 't', value: 'TIME',
     description: 'End it when a turn takes longer: 90, 5m, 1h; waiting for an answer does not count. Default: none',
   },
-  lifetime: { type: 'string', value: 'TIME', description: 'End it after that time, whatever it is at. Default: none' },
-  name: { type: 'string', value: 'NAME', description: 'Of the job, to find it again' },
-  label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
+  lifetime: {
+    type: 'string', value: 'TIME', description: 'End it after that time, also in the middle of a turn. Default: none',
+  },
+  name: { type: 'string', value: 'NAME', description: 'Name of the job, shown by "sidecar jobs"' },
+  label: {
+    type: 'string', multiple: true, value: 'NAME=VALUE',
+    description: 'Label of the job, for filters; may be repeated',
+  },
 } as const;
 
 export type RequestValues = Values<typeof requestOptions>;
 
 /** Fields of the request, and where the user gives them. */
-export const givenAs: { readonly [field: string]: string } = {
+export const flagNames: { readonly [field: string]: string } = {
   agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort',
   agentMode: '--agent-mode', workdir: '--workdir', additionalDirectories: '--add-dir', mcpServers: '--mcp-config',
   env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
@@ -128,10 +133,11 @@ export function agentRequest(
   { isInteractive, environment }: AgentRequestOptions,
 ): AgentRequest {
   const { isLocal } = connection;
-  const keepAlive = values['keep-alive'] === undefined ? undefined : seconds(values['keep-alive'], 'keep-alive');
+  const keepAlive = optional(seconds, values['keep-alive'], 'keep-alive');
   const directory = (path: string): string => workdirOf(path, isLocal) ?? path;
   return {
-    timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
+    timeout: optional(seconds, values.timeout, 'timeout') ?? null,
+    ...processFields(values, { isLocal, environment }),
     ...defined({
       agent: values.agent,
       prompt,
@@ -142,26 +148,24 @@ export function agentRequest(
       effort: values.effort,
       agentMode: values['agent-mode'],
       strictConfig: values['config-optional'] === true ? false : undefined,
-      workdir: workdirOf(values.workdir, isLocal),
       additionalDirectories: values['add-dir']?.map(directory),
-      mcpServers: values['mcp-config'] === undefined ? undefined : readMcpConfig(values['mcp-config']),
-      env: variables(values.env, environment),
+      mcpServers: optional(readMcpConfig, values['mcp-config'], 'mcp-config'),
       acp_session_id: values.session,
       authMethod: values['auth-method'],
       acpVersion: versionOf(values['acp-version']),
       keepAlive: keepAlive ?? (isInteractive ? interactiveKeepAliveSeconds : undefined),
-      lifetime: values.lifetime === undefined ? undefined : seconds(values.lifetime, 'lifetime'),
-      askTimeout: values['ask-timeout'] === undefined ? undefined : seconds(values['ask-timeout'], 'ask-timeout'),
+      lifetime: optional(seconds, values.lifetime, 'lifetime'),
+      askTimeout: optional(seconds, values['ask-timeout'], 'ask-timeout'),
       elicitation: values.questions,
-      name: values.name,
-      labels: pairs(values.label, 'label'),
     }),
   };
 }
 
 /** @throws UsageError */
 function versionOf(text: string | undefined): AgentRequest['acpVersion'] {
-  if (text === undefined || text === '1' || text === '2') return text === undefined ? undefined : text === '1' ? 1 : 2;
+  if (text === undefined) return undefined;
+  if (text === '1') return 1;
+  if (text === '2') return 2;
   throw new UsageError(`Cannot read --acp-version: expected 1 or 2, received "${text}"`, 'prompt');
 }
 
@@ -191,15 +195,15 @@ function wordOf<const T extends string>(words: readonly T[], given: string | und
 function ruleOf(text: string): PermissionRule {
   const fields = Object.fromEntries(text.split(/,(?=(?:kind|tool|path|command|decide)=)/).map((part) => {
     const [start, name = ''] = /^(kind|tool|path|command|decide)=./s.exec(part) ?? [];
-    if (start === undefined) throw unreadable(text);
+    if (start === undefined) throw ruleError(text);
     return [name, part.slice(name.length + 1)];
   }));
   const { kind, tool, path, command, decide } = fields;
-  if (decide !== 'approve' && decide !== 'deny' && decide !== 'ask') throw unreadable(text);
+  if (decide !== 'approve' && decide !== 'deny' && decide !== 'ask') throw ruleError(text);
   return { ...defined({ kind, tool, path, command }), decide };
 }
 
-function unreadable(text: string): UsageError {
+function ruleError(text: string): UsageError {
   return new UsageError(
     'Cannot read --rule: expected any of kind=, tool=, path= and command=, and decide=approve, deny or ask, '
       + `with commas in between, received "${text}"`,
@@ -228,9 +232,9 @@ function attachment(path: string, isLocal: boolean): PromptBlock {
   const bytes = contentOf(path);
   const uri = pathToFileURL(path).href;
   const mimeType = imageTypes[extname(path).toLowerCase()];
-  if (mimeType !== undefined && (bytes.length <= maxImageBytes || !isLocal)) return {
-    type: 'image', data: bytes.toString('base64'), mimeType,
-  };
+  if (mimeType !== undefined && (bytes.length <= maxImageBytes || !isLocal)) {
+    return { type: 'image', data: bytes.toString('base64'), mimeType };
+  }
   if (isLocal) return { type: 'resource_link', uri, name: basename(path) };
   const text = bytes.toString();
   return {

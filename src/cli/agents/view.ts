@@ -21,6 +21,7 @@ export interface ViewOptions {
 
 /** Lines shown of one diff. */
 const maxDiffLines = 60;
+const stageMarks = { begun: ['»', 'cyan'], completed: ['✓', 'green'], failed: ['✗', 'red'] } as const;
 const maxPlanEntries = 40;
 const maxLineCharacters = 400;
 const newline = 0x0a;
@@ -29,13 +30,13 @@ export class AgentView {
   readonly #options: ViewOptions;
   readonly #progress = new Progress();
   /** The stage that was last shown of each tool call. */
-  readonly #calls = new Map<string, string>();
+  readonly #shownStages = new Map<string, string>();
   /** Hashes of the diffs that were shown: each update of a call repeats its diffs. */
-  readonly #diffs = new Set<string>();
+  readonly #shownDiffs = new Set<string>();
   #plan = '';
   /** The last notice that was shown. */
-  #notices = '';
-  #last = newline;
+  #lastNotice = '';
+  #lastByte = newline;
 
   constructor(options: ViewOptions) {
     this.#options = options;
@@ -72,17 +73,17 @@ export class AgentView {
 
   /** Ends an unfinished line of the message: what follows is not part of it. */
   async endLine(): Promise<void> {
-    if (this.#last !== newline) await write('\n');
-    this.#last = newline;
+    if (this.#lastByte !== newline) await write('\n');
+    this.#lastByte = newline;
   }
 
   async #update(event: AgentEvent & { readonly type: 'update' }): Promise<void> {
     const text = messageTextOf(event.update);
     if (text !== undefined) return this.#text(text);
     const { sessionUpdate, toolCallId: id } = fieldsOf(event.update);
-    if (sessionUpdate === 'agent_message_chunk' && event.isCut) return this.line(
-      'yellow', '! a part of the message is too long to be followed; "sidecar logs" has it',
-    );
+    if (sessionUpdate === 'agent_message_chunk' && event.isCut) {
+      return this.line('yellow', '! a part of the message is too long to be shown here; "sidecar logs" shows it');
+    }
     const notice = noticeOf(event.update);
     if (notice) return this.#notice(notice);
     if (sessionUpdate !== 'plan' && sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update') return;
@@ -95,8 +96,8 @@ export class AgentView {
 
   async #notice({ colour, text }: { readonly colour: Colour; readonly text: string }): Promise<void> {
     // A compaction is reported again with each part of its summary.
-    if (text === this.#notices) return;
-    this.#notices = text;
+    if (text === this.#lastNotice) return;
+    this.#lastNotice = text;
     await this.line(colour, text);
   }
 
@@ -104,7 +105,7 @@ export class AgentView {
     if (this.#options.isSilent || text === '') return;
     // A terminal would act on control characters that the agent only quotes.
     await write(process.stdout.isTTY ? escapeText(text) : text);
-    this.#last = text.endsWith('\n') ? newline : 0;
+    this.#lastByte = text.endsWith('\n') ? newline : 0;
   }
 
   /** Shows a call when it begins and when it has ended: updates in between say little. */
@@ -113,28 +114,26 @@ export class AgentView {
     const stage = status === 'completed' || status === 'failed' ? status : 'begun';
     const [first] = locations;
     const what = title === '' && first ? first.path : title;
-    if (this.#calls.get(toolCallId) !== stage) {
-      const [mark, colour] = stage === 'completed'
-        ? ['✓', 'green'] as const
-        : stage === 'failed' ? ['✗', 'red'] as const : ['»', 'cyan'] as const;
+    if (this.#shownStages.get(toolCallId) !== stage) {
+      const [mark, colour] = stageMarks[stage];
       await this.line(
         colour, `${mark} ${kind}${what === '' ? '' : `  ${what}`}${stage === 'failed' ? '  (failed)' : ''}`,
       );
     }
-    this.#calls.set(toolCallId, stage);
+    this.#shownStages.set(toolCallId, stage);
     for (const diff of diffs) {
       const known = createHash('sha256').update(JSON.stringify([toolCallId, diff])).digest('base64');
-      if (!this.#diffs.has(known)) await this.#diff(diff);
-      this.#diffs.add(known);
+      if (!this.#shownDiffs.has(known)) await this.#diff(diff);
+      this.#shownDiffs.add(known);
     }
   }
 
   async #diff({ path, oldText, newText, isCut }: ToolDiff): Promise<void> {
     await this.line('bold', `  ${path}${oldText === null ? ' (new)' : ''}`);
     const lines = diffLines(oldText, newText);
-    for (const { is, text } of lines.slice(0, maxDiffLines)) {
-      if (is === 'same') await this.line('dim', `    ${text}`);
-      else await this.line(is === 'added' ? 'green' : 'red', `  ${is === 'added' ? '+' : '-'} ${text}`);
+    for (const { type, text } of lines.slice(0, maxDiffLines)) {
+      if (type === 'same') await this.line('dim', `    ${text}`);
+      else await this.line(type === 'added' ? 'green' : 'red', `  ${type === 'added' ? '+' : '-'} ${text}`);
     }
     const more = lines.length - maxDiffLines;
     if (more > 0 || isCut) await this.line('dim', `  … ${more > 0 ? `${more} more lines` : 'and more'}`);

@@ -18,7 +18,7 @@ export interface Finding {
 
 export interface Check {
   readonly name: string;
-  readonly look: (config: Config) => Finding | Promise<Finding>;
+  readonly run: (config: Config) => Finding | Promise<Finding>;
 }
 
 export function ok(text: string): Finding {

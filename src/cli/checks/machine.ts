@@ -17,16 +17,16 @@ const isWindows = process.platform === 'win32';
 const isLinux = process.platform === 'linux';
 
 export const machineChecks: readonly Check[] = [
-  { name: 'Node.js', look: nodeVersion },
-  { name: 'bash', look: bash },
-  { name: 'default shell', look: defaultShell },
-  { name: 'mkfifo', look: mkfifo },
-  { name: 'process identity', look: processIdentity },
-  { name: 'file watching', look: fileWatching },
-  { name: 'open files', look: openFiles },
-  { name: 'script', look: () => optional('script', 'terminals', 'apt install bsdutils, or util-linux') },
-  { name: 'setsid', look: () => optional('setsid', 'jobs that leave their session', 'apt install util-linux') },
-  { name: 'ssh', look: () => optional('ssh', 'tunnels and "npm run bench"', 'apt install openssh-client') },
+  { name: 'Node.js', run: nodeVersion },
+  { name: 'bash', run: bash },
+  { name: 'default shell', run: defaultShell },
+  { name: 'mkfifo', run: mkfifo },
+  { name: 'process identity', run: processIdentity },
+  { name: 'file watching', run: fileWatching },
+  { name: 'open files', run: openFiles },
+  { name: 'script', run: () => optional('script', 'terminals', 'apt install bsdutils, or util-linux') },
+  { name: 'setsid', run: () => optional('setsid', 'jobs that leave their session', 'apt install util-linux') },
+  { name: 'ssh', run: () => optional('ssh', 'tunnels and "npm run bench"', 'apt install openssh-client') },
 ];
 
 function nodeVersion(): Finding {
@@ -44,9 +44,9 @@ async function bash(): Promise<Finding> {
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
   // As the server starts it: no variable of the user keeps it from running.
   const version = await outputOf(path, ['--norc', '-p', '-c', script], toolEnvironment({}));
-  if (version === undefined || version === '') return fail(
-    `${path} has no job control, so jobs cannot start`, 'Install a bash with job control',
-  );
+  if (version === undefined || version === '') {
+    return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
+  }
   return ok(`${version} at ${path}`);
 }
 
@@ -59,16 +59,20 @@ function defaultShell({ shell, jobEnvironment }: Config): Finding {
     return fail((error as Error).message, 'Install it, or name another one with --shell or SIDECAR_SHELL');
   }
   const { defaultShell: name, defaultProgram: path } = shells;
-  if (shell === undefined && name === 'sh') return warn(
-    `sh at ${path}: commands that are written for bash may fail`, 'apt install bash, apk add bash, or the like',
-  );
+  if (shell === undefined && name === 'sh') {
+    return warn(
+      `sh at ${path}: commands that are written for bash may fail`, 'apt install bash, apk add bash, or the like',
+    );
+  }
   return ok(name === path ? name : `${name} at ${path}`);
 }
 
 async function mkfifo(): Promise<Finding> {
-  if (isWindows) return warn(
-    'there are no FIFOs on Windows: running jobs end with the server', 'Run the server on Linux or macOS, or in WSL',
-  );
+  if (isWindows) {
+    return warn(
+      'there are no FIFOs on Windows: running jobs end with the server', 'Run the server on Linux or macOS, or in WSL',
+    );
+  }
   return inTemporaryFolder(async (folder) => {
     const made = await outputOf('mkfifo', [join(folder, 'fifo')]);
     if (made !== undefined) return ok('makes FIFOs');
@@ -81,7 +85,8 @@ async function mkfifo(): Promise<Finding> {
 
 async function processIdentity(): Promise<Finding> {
   const identity = await identify(process.pid).catch(() => undefined);
-  const source = isLinux ? '/proc' : isWindows ? 'PowerShell' : 'ps';
+  const elsewhere = isWindows ? 'PowerShell' : 'ps';
+  const source = isLinux ? '/proc' : elsewhere;
   if (identity) return ok(`pid and start time by ${source}`);
   return fail(`${source} does not tell the start time of a process`, isLinux ? 'Mount /proc' : 'Install ps (procps)');
 }
@@ -90,9 +95,9 @@ async function processIdentity(): Promise<Finding> {
 async function fileWatching(): Promise<Finding> {
   const failure = await inTemporaryFolder(async (folder) => tryWatch(folder));
   const fix = 'sysctl fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288';
-  if (failure !== undefined) return fail(
-    `cannot watch files: ${failure}`, isLinux ? fix : 'Close programs that watch many files',
-  );
+  if (failure !== undefined) {
+    return fail(`cannot watch files: ${failure}`, isLinux ? fix : 'Close programs that watch many files');
+  }
   if (!isLinux) return ok('works');
   const watches = limit('/proc/sys/fs/inotify/max_user_watches');
   const instances = limit('/proc/sys/fs/inotify/max_user_instances');

@@ -10,8 +10,8 @@ import type { ProxyReport } from '../../proxy/report.ts';
 import { type Check, type Finding, fail, ok } from './check.ts';
 
 export const proxyChecks: readonly Check[] = [
-  { name: 'proxy', look: ({ proxyReport }) => proxy(proxyReport()) },
-  { name: 'proxy of updates', look: proxyOfUpdates },
+  { name: 'proxy', run: ({ proxyReport }) => proxy(proxyReport()) },
+  { name: 'proxy of updates', run: proxyOfUpdates },
 ];
 
 const connectTimeoutMs = 3000;

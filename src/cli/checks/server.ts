@@ -13,8 +13,8 @@ import { ownVersion } from '../../process/own-version.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 
 export const serverChecks: readonly Check[] = [
-  { name: 'server', look: server },
-  { name: 'port', look: port },
+  { name: 'server', run: server },
+  { name: 'port', run: port },
 ];
 
 async function server(config: Config): Promise<Finding> {
@@ -22,16 +22,16 @@ async function server(config: Config): Promise<Finding> {
   try {
     const { sidecar, url } = await connect(config);
     const health = await sidecar.health();
-    if (!health.authenticated) return fail(
-      `${url} answers, but the key is not its key`, 'Give its key with --key-file or SIDECAR_API_KEY',
-    );
+    if (!health.authenticated) {
+      return fail(`${url} answers, but the key is not its key`, 'Give its key with --key-file or SIDECAR_API_KEY');
+    }
     const text = `version ${health.version} at ${url}, ${health.running} of ${health.jobs} jobs running${
       openFilesOf(health.capacity)
     }`;
     const { reason } = (health.capacity as Partial<HealthOfCapacity> | undefined) ?? {};
-    if (typeof reason === 'string') return warn(
-      `${text}; ${reason}`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit',
-    );
+    if (typeof reason === 'string') {
+      return warn(`${text}; ${reason}`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit');
+    }
     return health.version === ownVersion()
       ? ok(text)
       : warn(`${text}; this program is ${ownVersion()}`, 'Update the older one');
@@ -55,9 +55,9 @@ async function port(config: Config): Promise<Finding> {
   if (await isRunning(config)) return ok('in use by our server');
   const failure = await tryListen(host, number);
   if (failure === undefined) return ok(`${host}:${number} is free`);
-  if (failure === 'EADDRINUSE') return fail(
-    `${host}:${number} is taken by another program`, 'Choose another with --port or SIDECAR_PORT',
-  );
+  if (failure === 'EADDRINUSE') {
+    return fail(`${host}:${number} is taken by another program`, 'Choose another with --port or SIDECAR_PORT');
+  }
   return fail(`cannot listen at ${host}:${number}: ${failure}`, 'Choose another with --host, --port');
 }
 

@@ -13,10 +13,10 @@ import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 const isWindows = process.platform === 'win32';
 
 export const stateChecks: readonly Check[] = [
-  { name: 'state directory', look: stateDirectory },
-  { name: 'file system', look: fileSystem },
-  { name: 'key', look: keyFile },
-  { name: 'clock', look: clock },
+  { name: 'state directory', run: stateDirectory },
+  { name: 'file system', run: fileSystem },
+  { name: 'key', run: keyFile },
+  { name: 'clock', run: clock },
 ];
 
 /** Creates nothing that stays: where the directory is missing, the nearest existing directory above it is tried. */
@@ -50,13 +50,13 @@ async function fileSystem({ stateDir }: Config): Promise<Finding> {
   const freeBytes = bavail * bsize;
   const kind = fileSystems[type];
   const text = `${kind ?? 'local'}, ${size(freeBytes)} free`;
-  if (freeBytes < 64 * 2 ** 20) return fail(
-    `${text}: jobs cannot write their output`, 'Make room, or name another place with --state-dir',
-  );
+  if (freeBytes < 64 * 2 ** 20) {
+    return fail(`${text}: jobs cannot write their output`, 'Make room, or name another place with --state-dir');
+  }
   if (kind === 'tmpfs') return warn(`${text}: all is lost at a reboot`, 'Name a place on a disk with --state-dir');
-  if (kind !== undefined) return warn(
-    `${text}: FIFOs and watching may not work on it`, 'Name a place on a local disk with --state-dir',
-  );
+  if (kind !== undefined) {
+    return warn(`${text}: FIFOs and watching may not work on it`, 'Name a place on a local disk with --state-dir');
+  }
   return freeBytes < 2 ** 30 ? warn(text, 'Make room, or keep less: --keep-jobs, --keep-days, --keep-bytes') : ok(text);
 }
 
@@ -67,17 +67,19 @@ async function keyFile({ stateDir, apiKey }: Config): Promise<Finding> {
     const { mode, uid } = await lstat(path);
     if (lstatSync(path).isSymbolicLink()) return fail(`${path} is a link`, `Remove it; the server makes a new key`);
     if (isWindows) return ok(path);
-    if ((mode & 0o077) !== 0) return fail(
-      `${path} can be read by others (mode ${octal(mode)})`, `chmod 600 ${path}; sidecar key rotate --grace 0`,
-    );
-    if (uid !== process.getuid?.()) return fail(
-      `${path} belongs to another user (uid ${uid})`, 'Run this as the user of the server',
-    );
+    if ((mode & 0o077) !== 0) {
+      return fail(
+        `${path} can be read by others (mode ${octal(mode)})`, `chmod 600 ${path}; sidecar key rotate --grace 0`,
+      );
+    }
+    if (uid !== process.getuid?.()) {
+      return fail(`${path} belongs to another user (uid ${uid})`, 'Run this as the user of the server');
+    }
     return ok(`${path}, mode ${octal(mode)}`);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return fail(
-      `${path}: ${codeOf(error)}`, 'Run this as the user of the server',
-    );
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') {
+      return fail(`${path}: ${codeOf(error)}`, 'Run this as the user of the server');
+    }
     return ok('none yet, made at the first start');
   }
 }

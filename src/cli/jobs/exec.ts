@@ -3,21 +3,22 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { workdirOf } from '../workdir.ts';
 import { secondsIn } from '../../base/duration.ts';
 import type { ExecRequest, OutputWay } from '../../client/client.ts';
-import { attach, exitCodeOf, patienceMs, tellEnd, writingFor } from '../follow-job.ts';
+import { attach, exitCodeOf, reconnectTimeoutMs, printEnd, withJobHint } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
-import { DetachKeys, defaultDetachKeys } from '../terminals/detach-keys.ts';
+import { DetachKeys, defaultDetachKeys, detachKeysForm, detachKeysOption } from '../terminals/detach-keys.ts';
 import { UsageError } from '../failure.ts';
-import { inFlags } from '../flag-errors.ts';
-import { type Interrupts, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
+import { toFlagError } from '../flag-error.ts';
+import { type Interrupts, withInterrupts } from '../interrupts.ts';
+import { sharedOptions } from '../options.ts';
 import { printJson, printLine } from '../print.ts';
+import { processFields } from '../process-fields.ts';
 import { forwardStdin, hasStdin } from '../stdin.ts';
 import { attachTty } from './tty-job.ts';
-import { bytes, newKey, pairs, seconds, variables } from '../values.ts';
-import { windowSize } from '../terminals/window.ts';
+import { bytes, newKey, optional, seconds } from '../values.ts';
+import { windowSize } from '../terminals/terminal-window.ts';
 
 const options = {
   shell: {
@@ -33,14 +34,8 @@ const options = {
     description: 'With --session: only in the shell that earlier commands have used; fail where it has ended',
   },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
-  workdir: {
-    type: 'string', short: 'C', value: 'DIR',
-    description: 'Where it runs. Default: here for the local server, else where the server runs',
-  },
-  env: {
-    type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
-    description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated',
-  },
+  workdir: sharedOptions.workdir,
+  env: sharedOptions.env,
   interactive: {
     type: 'boolean', short: 'i',
     description: 'Forward stdin until its end; that is so anyway, unless -n or -d says otherwise',
@@ -49,11 +44,8 @@ const options = {
     type: 'boolean', short: 't',
     description: 'Give it a terminal, as large as the window; every key goes to it, Ctrl-C too',
   },
-  'detach-keys': {
-    type: 'string', value: 'KEYS',
-    description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`,
-  },
-  timeout: { type: 'string', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
+  'detach-keys': { ...detachKeysOption, description: `With -t: what leaves the job: ${detachKeysForm}` },
+  timeout: sharedOptions.timeout,
   'kill-grace': {
     type: 'string', value: 'TIME',
     description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5',
@@ -67,8 +59,8 @@ const options = {
     type: 'string', value: 'BYTES',
     description: 'End it when it writes more: 4096, 10M. Default: 1G',
   },
-  name: { type: 'string', value: 'NAME', description: 'To find it again' },
-  label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
+  name: sharedOptions.name,
+  label: sharedOptions.label,
   detach: {
     type: 'boolean', short: 'd',
     description: 'Print the id of the job and leave; its stdin stays open for nudges',
@@ -111,12 +103,12 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   try {
     return await execute(invocation);
   } catch (error) {
-    throw inFlags(error, givenAs, 'exec');
+    throw toFlagError(error, flagNames, 'exec');
   }
 }
 
 /** Fields of the request, and where the user gives them. */
-const givenAs: { readonly [field: string]: string } = {
+const flagNames: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name',
   shell: '--shell', sessionKey: '--session', requireShell: '--require-shell', tty: '--tty', output: '--output',
   timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
@@ -124,29 +116,20 @@ const givenAs: { readonly [field: string]: string } = {
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
   const { values, config } = invocation;
-  checkInput(invocation);
+  checkFlags(invocation);
   const detachKeys = values.tty === true ? new DetachKeys(values['detach-keys'] ?? defaultDetachKeys) : undefined;
-  const connection = await connect(config, { reconnectMs: patienceMs });
+  const connection = await connect(config, { reconnectMs: reconnectTimeoutMs });
   const isAttached = values.detach !== true;
   const isStdinForwarded = isAttached && values['no-stdin'] !== true && hasStdin();
   const hasEmptyStdin = values['no-stdin'] === true || (isAttached && !isStdinForwarded);
   const request = { ...requestOf(invocation, connection), ...(hasEmptyStdin ? { stdin: null } : {}) };
   if (!isAttached) return detach(connection, request, values.json === true);
-  const interrupts = handleInterrupts();
-  try {
-    return await (values.json === true ? report : stream)(connection, request, {
-      interrupts, isStdinForwarded, detachKeys,
-    });
-  } catch (error) {
-    if (interrupts.leaving.aborted) return interruptedExitCode;
-    throw error;
-  } finally {
-    interrupts.close();
-  }
+  const show = values.json === true ? printJob : streamJob;
+  return withInterrupts((interrupts) => show(connection, request, { interrupts, isStdinForwarded, detachKeys }));
 }
 
 /** @throws UsageError */
-function checkInput({ values, args }: Invocation<Values<typeof options>>): void {
+function checkFlags({ values, args }: Invocation<Values<typeof options>>): void {
   const [first = ''] = args;
   const conflict = values['no-stdin'] === true ? '-n' : '-d';
   if (values.interactive === true && (values['no-stdin'] === true || values.detach === true)) {
@@ -174,22 +157,16 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
   if (values['require-shell'] === true && values.session === undefined) {
     throw new UsageError('Cannot use --require-shell without --session', 'exec');
   }
-  const workdir = workdirOf(values.workdir, connection.isLocal);
   return {
     ...programOf(args, { isArgv, sessionKey: values.session, mustRequire: values['require-shell'] === true }),
-    timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
+    timeout: optional(seconds, values.timeout, 'timeout') ?? null,
+    ...processFields(values, { isLocal: connection.isLocal, environment: config.jobEnvironment }),
     ...defined({
       shell: values.shell,
-      workdir,
-      env: variables(values.env, config.jobEnvironment),
-      labels: pairs(values.label, 'label'),
-      name: values.name,
       output: outputWayOf(values.output),
       tty: values.tty === true ? windowSize() ?? true : undefined,
-      killGrace: values['kill-grace'] === undefined ? undefined : seconds(values['kill-grace'], 'kill-grace'),
-      maxOutputBytes: values['max-output-bytes'] === undefined
-        ? undefined
-        : bytes(values['max-output-bytes'], 'max-output-bytes'),
+      killGrace: optional(seconds, values['kill-grace'], 'kill-grace'),
+      maxOutputBytes: optional(bytes, values['max-output-bytes'], 'max-output-bytes'),
     }),
   };
 }
@@ -216,18 +193,18 @@ function programOf(args: readonly string[], { isArgv, sessionKey, mustRequire }:
 
 async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {
   const accepted = await sidecar.exec(request, { idempotencyKey: newKey() });
-  await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
+  await withJobHint(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;
 }
 
-interface Attachment {
+interface AttachedOptions {
   readonly interrupts: Interrupts;
   readonly isStdinForwarded: boolean;
   /** Set for a job with a terminal. */
   readonly detachKeys: DetachKeys | undefined;
 }
 
-async function stream({ sidecar }: Connection, request: ExecRequest, attachment: Attachment): Promise<number> {
+async function streamJob({ sidecar }: Connection, request: ExecRequest, attachment: AttachedOptions): Promise<number> {
   const signal = attachment.interrupts.leaving;
   const { jobId } = await sidecar.exec(request, { idempotencyKey: newKey(), signal });
   const { detachKeys } = attachment;
@@ -237,17 +214,17 @@ async function stream({ sidecar }: Connection, request: ExecRequest, attachment:
     : attach(sidecar, jobId, { ...attachment, mode });
 }
 
-async function report(
-  { sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment,
+async function printJob(
+  { sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: AttachedOptions,
 ): Promise<number> {
   const job = await sidecar.run(request, {
     signal: interrupts.leaving,
     onAccepted: ({ jobId }) => {
-      interrupts.aim(sidecar, jobId);
+      interrupts.setTarget(sidecar, jobId);
       if (isStdinForwarded) void forwardStdin(sidecar, jobId, interrupts);
     },
   });
-  await writingFor(job.jobId, () => printJson(job));
-  tellEnd(job);
+  await withJobHint(job.jobId, () => printJson(job));
+  printEnd(job);
   return exitCodeOf(job);
 }

@@ -8,8 +8,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { filterOptions, filtersOf, statusWord } from './job-filters.ts';
-import { type Cell, type Colour, ago, duration, painter, printJson, table, terminalWidth } from '../print.ts';
-import { write } from '../streams.ts';
+import { type Cell, type Colour, ago, duration, printJson, printTable } from '../print.ts';
 import { wholeNumber } from '../values.ts';
 
 const options = {
@@ -34,9 +33,9 @@ export const command: Command = defineCommand({
 });
 
 async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
-  if (values.all === true && values.limit !== undefined) throw new UsageError(
-    'Give --all or --limit, not both', 'jobs',
-  );
+  if (values.all === true && values.limit !== undefined) {
+    throw new UsageError('Give --all or --limit, not both', 'jobs');
+  }
   const { list, fits } = filtersOf(values, 'jobs');
   const { sidecar } = await connect(config);
   const limit = values.all === true ? Infinity : wholeNumber(values.limit ?? '20', 'limit', 1);
@@ -44,15 +43,8 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
   for await (const job of sidecar.jobs.all({ ...list, limit: Math.min(limit, 500) })) {
     if (fits(job) && jobs.push(job) >= limit) break;
   }
-  if (values.json === true) {
-    await printJson(jobs);
-    return 0;
-  }
-  const rows = jobs.map(row);
-  const paint = painter(config.isColour(process.stdout));
-  await write(
-    table(['ID', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'NAME OR COMMAND'], rows, { paint, width: terminalWidth() }),
-  );
+  if (values.json === true) await printJson(jobs);
+  else await printTable(['ID', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'NAME OR COMMAND'], jobs.map(row), config);
   return 0;
 }
 

@@ -7,10 +7,10 @@ import { type Job, type JobId, type Sidecar, type SignalName, isFinished } from 
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { CommandError, UsageError } from '../failure.ts';
-import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, say } from '../print.ts';
-import { seconds, signalName } from '../values.ts';
-import { worst } from '../report-failures.ts';
+import { aboutJob, resolveJobs } from '../job-ref.ts';
+import { printJson, printMessage } from '../print.ts';
+import { optional, seconds, signalName } from '../values.ts';
+import { reportFailures } from '../report-failures.ts';
 
 const options = {
   signal: {
@@ -43,28 +43,28 @@ export const command: Command = defineCommand({
 
 async function run({ values, args, config }: Invocation<Values<typeof options>>): Promise<number> {
   if (values.only === true && values.signal === undefined) throw new UsageError('--only needs a --signal', 'kill');
-  if (values.only === true && values.grace !== undefined) throw new UsageError(
-    '--only ends nothing: --grace has no meaning', 'kill',
-  );
-  const signal = values.signal === undefined ? undefined : signalName(values.signal, 'signal');
-  const graceSeconds = values.grace === undefined ? undefined : seconds(values.grace, 'grace');
+  if (values.only === true && values.grace !== undefined) {
+    throw new UsageError('--only ends nothing: --grace has no meaning', 'kill');
+  }
+  const signal = optional(signalName, values.signal, 'signal');
+  const graceSeconds = optional(seconds, values.grace, 'grace');
   const { sidecar } = await connect(config);
-  const ids = [...new Set(await Promise.all(args.map((reference) => resolveJob(sidecar, reference))))];
-  const end = { ...defined({ signal, graceSeconds }) };
+  const ids = await resolveJobs(sidecar, args);
+  const end = defined({ signal, graceSeconds });
   const results = await Promise.allSettled(ids.map((id) =>
     (values.only === true && signal !== undefined ? send(sidecar, id, signal) : cancel(sidecar, id, end))));
   const jobs = results.flatMap((result) => (result.status === 'fulfilled' && result.value ? [result.value] : []));
   if (values.json === true) await printJson(jobs);
-  return worst(results);
+  return reportFailures(results);
 }
 
 async function cancel(sidecar: Sidecar, id: JobId, end: { signal?: SignalName; graceSeconds?: number }): Promise<Job> {
   const before = await sidecar.jobs.get(id, { maxBytes: 0 });
-  if (isFinished(before) && before.lingering.length === 0) throw new CommandError(
-    `Cannot end job ${id}: it is not running`,
-  );
+  if (isFinished(before) && before.lingering.length === 0) {
+    throw new CommandError(`Cannot end job ${id}: it is not running`);
+  }
   const job = await sidecar.jobs.cancel(id, end);
-  say(`job ${id} ended${job.signal === null ? '' : ` by ${job.signal}`}${
+  printMessage(`job ${id} ended${job.signal === null ? '' : ` by ${job.signal}`}${
     job.exitCode === undefined ? '' : `, exit code ${job.exitCode}`
   }`);
   return job;
@@ -72,5 +72,5 @@ async function cancel(sidecar: Sidecar, id: JobId, end: { signal?: SignalName; g
 
 async function send(sidecar: Sidecar, id: JobId, signal: SignalName): Promise<undefined> {
   await sidecar.jobs.signal(id, signal);
-  say(`sent ${signal} to job ${id}`);
+  printMessage(`sent ${signal} to job ${id}`);
 }

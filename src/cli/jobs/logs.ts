@@ -5,13 +5,13 @@
 import {
   type AgentTurn, type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf,
 } from '../../client/client.ts';
-import { patienceMs, tellWarnings } from '../follow-job.ts';
+import { lostServerNotice, printWarnings, reconnectTimeoutMs } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { JobOutput } from '../job-output.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printJsonLine, say } from '../print.ts';
+import { printJson, printJsonLine } from '../print.ts';
 import { readOutput, tailStart } from './output.ts';
 import { wholeNumber } from '../values.ts';
 
@@ -47,12 +47,12 @@ On a terminal the text of an agent has its control characters shown; that of a c
   run,
 });
 
-type Given = Values<typeof options>;
+type LogsOptions = Values<typeof options>;
 
-async function run({ values, args, config }: Invocation<Given>): Promise<number> {
-  if (values.stdout === true && values.stderr === true) throw new UsageError(
-    'Give --stdout or --stderr, not both', 'logs',
-  );
+async function run({ values, args, config }: Invocation<LogsOptions>): Promise<number> {
+  if (values.stdout === true && values.stderr === true) {
+    throw new UsageError('Give --stdout or --stderr, not both', 'logs');
+  }
   const tail = values.tail === undefined ? undefined : wholeNumber(values.tail, 'tail', 0);
   const turn = values.turn === undefined ? undefined : wholeNumber(values.turn, 'turn', 1);
   const other = (['follow', 'tail', 'stdout', 'stderr'] as const).find((flag) => values[flag] !== undefined);
@@ -80,7 +80,7 @@ async function run({ values, args, config }: Invocation<Given>): Promise<number>
   return 0;
 }
 
-async function printTurn(turn: AgentTurn, { json }: Given): Promise<number> {
+async function printTurn(turn: AgentTurn, { json }: LogsOptions): Promise<number> {
   if (json === true) await printJson(turn);
   else await new JobOutput({ mode: 'acp' }).write(Buffer.from(turn.text), process.stdout);
   return 0;
@@ -95,28 +95,24 @@ async function startOf(sidecar: Sidecar, job: Job, tail: number | undefined): Pr
 }
 
 async function followFrom(
-  sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: Given,
+  sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: LogsOptions,
 ): Promise<void> {
   const wanted = streamsOf(values);
-  let isLost = false;
-  const onLost = (): void => {
-    if (!isLost) say('lost the server, looking for it again');
-    isLost = true;
-  };
-  for await (const event of sidecar.jobs.follow(id, { from, reconnectMs: patienceMs, onLost })) {
-    isLost = false;
+  const { onLost, onFound } = lostServerNotice('lost the server, looking for it again');
+  for await (const event of sidecar.jobs.follow(id, { from, reconnectMs: reconnectTimeoutMs, onLost })) {
+    onFound();
     if (event.type === 'output' && !wanted.includes(event.stream)) continue;
-    if (event.type === 'end' && values.json !== true) tellWarnings(event.job);
+    if (event.type === 'end' && values.json !== true) printWarnings(event.job);
     if (values.json === true) await printJsonLine(event);
     else if (event.type === 'output') await output.write(outputBytes(event), targetOf(event.stream, values));
   }
 }
 
-function streamsOf(values: Given): readonly StreamName[] {
+function streamsOf(values: LogsOptions): readonly StreamName[] {
   if (values.stdout === true) return ['stdout'];
   return values.stderr === true ? ['stderr'] : ['stdout', 'stderr'];
 }
 
-function targetOf(stream: StreamName, values: Given): NodeJS.WriteStream {
+function targetOf(stream: StreamName, values: LogsOptions): NodeJS.WriteStream {
   return stream === 'stderr' && values.stderr !== true ? process.stderr : process.stdout;
 }

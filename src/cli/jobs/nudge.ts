@@ -7,7 +7,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, say } from '../print.ts';
+import { printJson, printMessage } from '../print.ts';
 
 const options = {
   'no-newline': { type: 'boolean', short: 'n', description: 'Do not end the text with a newline' },
@@ -37,7 +37,7 @@ async function run(
   const input = text === undefined || values['no-newline'] === true ? text : `${text}\n`;
   const answer = await sidecar.jobs.nudge(id, input);
   if (values.json === true) await printJson(answer);
-  else say(describe(id, answer));
+  else printMessage(describe(id, answer));
   return answer.nudged ? exitCodes.ok : exitCodes.failure;
 }
 

@@ -5,7 +5,7 @@
 import type { JobId, Sidecar, StreamName } from '../../client/client.ts';
 
 /** Bytes per request. */
-const pieceBytes = 4 * 2 ** 20;
+const chunkBytes = 4 * 2 ** 20;
 /** Bytes at the end that are searched first for the last lines. */
 const firstWindowBytes = 64 * 1024;
 const newline = 0x0a;
@@ -16,7 +16,7 @@ export async function* readOutput(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let offset = options.start;
   while (offset < options.end) {
-    const piece = await sidecar.jobs.output(id, stream, { offset, limit: Math.min(pieceBytes, options.end - offset) });
+    const piece = await sidecar.jobs.output(id, stream, { offset, limit: Math.min(chunkBytes, options.end - offset) });
     if (piece.length === 0) return;
     yield piece;
     offset += piece.length;
@@ -41,7 +41,7 @@ export async function tailStart(
       if (window[index] === newline && (wanted -= 1) === 0) return start + index + 1;
     }
     windowEnd = start;
-    windowBytes = Math.min(windowBytes * 4, pieceBytes);
+    windowBytes = Math.min(windowBytes * 4, chunkBytes);
   }
   return 0;
 }

@@ -2,12 +2,12 @@
  * `sidecar rerun`: runs the request of a job again.
  * @module
  */
-import { attach, patienceMs, writingFor } from '../follow-job.ts';
+import { attach, reconnectTimeoutMs, withJobHint } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { handleInterrupts } from '../interrupts.ts';
+import { withInterrupts } from '../interrupts.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printLine, say } from '../print.ts';
+import { printJson, printLine, printMessage } from '../print.ts';
 
 const options = {
   follow: {
@@ -33,19 +33,16 @@ export const command: Command = defineCommand({
 });
 
 async function run({ values, args: [reference = ''], config }: Invocation<Values<typeof options>>): Promise<number> {
-  const { sidecar } = await connect(config, { reconnectMs: patienceMs });
+  const { sidecar } = await connect(config, { reconnectMs: reconnectTimeoutMs });
   const id = await resolveJob(sidecar, reference);
   const mode = values.follow === true ? (await sidecar.jobs.get(id, { maxBytes: 0 })).mode : 'shell';
   const accepted = await sidecar.jobs.rerun(id);
   if (values.follow !== true) {
-    await writingFor(accepted.jobId, () => (values.json === true ? printJson(accepted) : printLine(accepted.jobId)));
+    await withJobHint(accepted.jobId, () => (values.json === true ? printJson(accepted) : printLine(accepted.jobId)));
     return 0;
   }
-  const interrupts = handleInterrupts();
-  try {
-    say(`job ${accepted.jobId}`);
-    return await attach(sidecar, accepted.jobId, { interrupts, isStdinForwarded: false, mode });
-  } finally {
-    interrupts.close();
-  }
+  return withInterrupts((interrupts) => {
+    printMessage(`job ${accepted.jobId}`);
+    return attach(sidecar, accepted.jobId, { interrupts, isStdinForwarded: false, mode });
+  });
 }

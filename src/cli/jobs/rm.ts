@@ -3,15 +3,15 @@
  * @module
  */
 import { type Job, type JobId, type Sidecar, isFinished } from '../../client/client.ts';
-import { askLine } from '../keyboard.ts';
+import { readLine } from '../keyboard.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { type JobFilters, filterOptions, filtersOf } from './job-filters.ts';
-import { aboutJob, resolveJob } from '../job-ref.ts';
-import { isTyped, printJson, printLine, say } from '../print.ts';
-import { seconds } from '../values.ts';
-import { worst } from '../report-failures.ts';
+import { aboutJob, resolveJobs } from '../job-ref.ts';
+import { isTyped, printJson, printLine, printMessage } from '../print.ts';
+import { optional, seconds } from '../values.ts';
+import { reportFailures } from '../report-failures.ts';
 
 const options = {
   ...filterOptions,
@@ -48,7 +48,7 @@ type RmOptions = Values<typeof options>;
 
 const filters = ['status', 'label', 'name', 'older-than', 'all'] as const;
 /** Requests sent at a time. */
-const atOnce = 16;
+const maxParallelRequests = 16;
 
 async function run({ values, args, config }: Invocation<RmOptions>): Promise<number> {
   const isFiltered = filters.some((name) => values[name] !== undefined);
@@ -56,11 +56,11 @@ async function run({ values, args, config }: Invocation<RmOptions>): Promise<num
   if (!isFiltered && args.length === 0) {
     throw new UsageError('Say which jobs to delete: their ids, a filter, or --all', 'rm');
   }
-  const olderThanMs = values['older-than'] === undefined ? 0 : seconds(values['older-than'], 'older-than') * 1000;
+  const olderThanMs = (optional(seconds, values['older-than'], 'older-than') ?? 0) * 1000;
   const wanted = filtersOf(values, 'rm');
   const { sidecar } = await connect(config);
   const ids = isFiltered ? await finishedJobs(sidecar, wanted, olderThanMs)
-    : [...new Set(await Promise.all(args.map((reference) => resolveJob(sidecar, reference))))];
+    : await resolveJobs(sidecar, args);
   if (values['dry-run'] === true) return report(ids, values);
   if (isFiltered && values.yes !== true && ids.length > 0 && !await isConfirmed(ids.length)) return exitCodes.failure;
   return remove(sidecar, ids, values);
@@ -86,23 +86,23 @@ async function isConfirmed(count: number): Promise<boolean> {
   if (!isTyped()) {
     throw new UsageError(`Cannot ask whether to delete ${what}, as stdin is not a terminal: give --yes`, 'rm');
   }
-  const typed = await askLine(`Delete ${what}? [y/N] `, { signal: new AbortController().signal, isKept: false });
-  if (typed.is === 'line' && /^\s*y(es)?\s*$/i.test(typed.text)) return true;
-  say('nothing was deleted');
+  const typed = await readLine(`Delete ${what}? [y/N] `, { signal: new AbortController().signal, isKept: false });
+  if (typed.type === 'line' && /^\s*y(es)?\s*$/i.test(typed.text)) return true;
+  printMessage('nothing was deleted');
   return false;
 }
 
 async function remove(sidecar: Sidecar, ids: readonly JobId[], values: RmOptions): Promise<number> {
   const deleted: JobId[] = [];
   const results: PromiseSettledResult<unknown>[] = [];
-  for (let start = 0; start < ids.length; start += atOnce) {
-    results.push(...await Promise.allSettled(ids.slice(start, start + atOnce).map(async (id) => {
+  for (let start = 0; start < ids.length; start += maxParallelRequests) {
+    results.push(...await Promise.allSettled(ids.slice(start, start + maxParallelRequests).map(async (id) => {
       await sidecar.jobs.delete(id);
       deleted.push(id);
     })));
   }
   await report(deleted, values);
-  return worst(results);
+  return reportFailures(results);
 }
 
 async function report(ids: readonly JobId[], { json }: RmOptions): Promise<number> {

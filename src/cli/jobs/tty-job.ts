@@ -10,10 +10,10 @@ import type { DetachKeys } from '../terminals/detach-keys.ts';
 import { exitCodes } from '../failure.ts';
 import type { Interrupts } from '../interrupts.ts';
 import { LocalTerminal } from '../terminals/local-terminal.ts';
-import { isTyped, say } from '../print.ts';
+import { isTyped, printMessage } from '../print.ts';
 import { deliver } from '../stdin.ts';
-import { tell } from '../streams.ts';
-import { windowSize } from '../terminals/window.ts';
+import { writeStderr } from '../streams.ts';
+import { windowSize } from '../terminals/terminal-window.ts';
 
 export interface TtyOptions {
   readonly interrupts: Interrupts;
@@ -40,7 +40,7 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
     const exitCode = await attach(sidecar, id, {
       interrupts: {
         leaving,
-        aim: (...target) => interrupts.aim(...target),
+        setTarget: (...target) => interrupts.setTarget(...target),
         cancel: (signal) => interrupts.cancel(signal),
         close: () => interrupts.close(),
       },
@@ -55,8 +55,8 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
     local?.restore();
     process.stdin.pause();
   }
-  tell('\n');
-  say(`left job ${id}, which continues; "sidecar logs -f ${id}" follows it, "sidecar kill ${id}" ends it`);
+  writeStderr('\n');
+  printMessage(`left job ${id}, which continues; "sidecar logs -f ${id}" follows it, "sidecar kill ${id}" ends it`);
   return exitCodes.ok;
 }
 
@@ -104,7 +104,7 @@ async function forwardKeys(
     await deliver(sidecar, id, rest, { eof: true, signal: leaving });
   } catch (error) {
     if (leaving.aborted) return;
-    say(`stdin is no longer forwarded: ${(error as Error).message}`);
+    printMessage(`stdin is no longer forwarded: ${(error as Error).message}`);
     if (!isTyped()) interrupts.cancel();
   }
 }
@@ -115,7 +115,7 @@ async function deliverKeys(sidecar: Sidecar, id: JobId, bytes: Uint8Array, signa
     return await deliver(sidecar, id, bytes, { eof: false, signal });
   } catch (error) {
     if (signal.aborted || !isTyped()) throw error;
-    say(`the last ${bytes.length} bytes were perhaps not typed: ${(error as Error).message}`);
+    printMessage(`the last ${bytes.length} bytes were perhaps not typed: ${(error as Error).message}`);
     return true;
   }
 }

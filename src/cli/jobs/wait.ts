@@ -4,23 +4,22 @@
  */
 import { defined } from '../../base/defined.ts';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../client/client.ts';
-import { exitCodeOf, patienceMs, tellEnd } from '../follow-job.ts';
+import { exitCodeOf, reconnectTimeoutMs, printEnd } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { exitCodes, UsageError } from '../failure.ts';
+import { filterOptions } from './job-filters.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printLine, say } from '../print.ts';
-import { pairs, seconds } from '../values.ts';
+import { sharedOptions } from '../options.ts';
+import { printJson, printLine, printMessage } from '../print.ts';
+import { optional, pairs, seconds } from '../values.ts';
 
 const options = {
-  label: {
-    type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE',
-    description: 'All unfinished jobs with this label; may be repeated',
-  },
-  name: { type: 'string', value: 'NAME', description: 'All unfinished jobs of this name' },
+  label: { ...filterOptions.label, description: 'All unfinished jobs with this label; may be repeated' },
+  name: { ...filterOptions.name, description: 'All unfinished jobs of this name' },
   any: { type: 'boolean', description: 'Return as soon as one of them has finished' },
   timeout: {
-    type: 'string', short: 't', value: 'TIME',
+    ...sharedOptions.timeout, short: 't',
     description: 'Give up after that time: 90, 5m, 1h. Default: never',
   },
   json: { type: 'boolean', description: 'The finished jobs as JSON' },
@@ -43,14 +42,14 @@ export const command: Command = defineCommand({
   run,
 });
 
-type WaitValues = Values<typeof options>;
+type WaitOptions = Values<typeof options>;
 
-async function run({ values, args, config }: Invocation<WaitValues>): Promise<number> {
+async function run({ values, args, config }: Invocation<WaitOptions>): Promise<number> {
   const isFiltered = values.label !== undefined || values.name !== undefined;
   if (args.length === 0 && !isFiltered) throw new UsageError('Give the jobs to wait for, or --label or --name', 'wait');
   if (args.length > 0 && isFiltered) throw new UsageError('Give jobs, or --label and --name, not both', 'wait');
-  const timeoutSeconds = values.timeout === undefined ? undefined : seconds(values.timeout, 'timeout');
-  const { sidecar } = await connect(config, { reconnectMs: patienceMs });
+  const timeoutSeconds = optional(seconds, values.timeout, 'timeout');
+  const { sidecar } = await connect(config, { reconnectMs: reconnectTimeoutMs });
   const ids = isFiltered
     ? await matching(sidecar, values)
     : await Promise.all(args.map((reference) => resolveJob(sidecar, reference)));
@@ -58,27 +57,27 @@ async function run({ values, args, config }: Invocation<WaitValues>): Promise<nu
     isAny: values.any === true, timeoutSeconds, isPrinted: values.json !== true,
   });
   if (values.json === true) await printJson(finished.jobs);
-  if (finished.isOverdue) say(
-    `the time is over: ${new Set(ids).size - finished.jobs.length} of ${new Set(ids).size} jobs have not finished`,
-  );
+  if (finished.isOverdue) {
+    printMessage(
+      `the time is over: ${new Set(ids).size - finished.jobs.length} of ${new Set(ids).size} jobs have not finished`,
+    );
+  }
   return finished.isOverdue ? exitCodes.timeout : exitCodeFor(finished.jobs);
 }
 
 /** The unfinished jobs that match. No match is not a failure: there is nothing to wait for. */
-async function matching(sidecar: Sidecar, { label, name }: WaitValues): Promise<JobId[]> {
+async function matching(sidecar: Sidecar, { label, name }: WaitOptions): Promise<JobId[]> {
   const labels = pairs(label, 'label');
   const ids: JobId[] = [];
   for (const status of ['running', 'pending'] as const) {
-    const filters = {
-      status, ...defined({ labels, name }), limit: 1000,
-    };
+    const filters = { status, ...defined({ labels, name }), limit: 1000 };
     for await (const { jobId } of sidecar.jobs.all(filters)) ids.push(jobId);
   }
-  if (ids.length === 0) say('no unfinished job fits');
+  if (ids.length === 0) printMessage('no unfinished job fits');
   return ids;
 }
 
-interface Waited {
+interface WaitResult {
   readonly jobs: readonly Job[];
   readonly isOverdue: boolean;
 }
@@ -89,7 +88,7 @@ async function waitFor(
   { isAny, timeoutSeconds, isPrinted }: {
     readonly isAny: boolean; readonly timeoutSeconds: number | undefined; readonly isPrinted: boolean
   },
-): Promise<Waited> {
+): Promise<WaitResult> {
   const jobs: Job[] = [];
   const done = new AbortController();
   const timer = timeoutSeconds === undefined
@@ -100,7 +99,7 @@ async function waitFor(
     if (isAny && jobs.length > 0) return;
     jobs.push(job);
     if (isPrinted) printing.push(printLine(`${job.jobId} ${job.exitCode ?? ''}`.trim()));
-    if (isPrinted) tellEnd(job);
+    if (isPrinted) printEnd(job);
     if (isAny) done.abort('one has finished');
   };
   try {

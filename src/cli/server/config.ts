@@ -5,13 +5,11 @@
 import type { Setting } from '../../config/config.ts';
 import type { ProxyReport } from '../../proxy/report.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
-import { type Cell, painter, printJson, table, terminalWidth } from '../print.ts';
+import { sharedOptions } from '../options.ts';
+import { type Cell, printJson, printTable } from '../print.ts';
 import { settingOptions } from './settings.ts';
-import { write } from '../streams.ts';
 
-const options = {
-  json: { type: 'boolean', description: 'As JSON' },
-} as const;
+const options = { json: sharedOptions.json } as const;
 
 export const command: Command = defineCommand({
   name: 'config',
@@ -45,8 +43,7 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
     source === 'default' ? { text: textOf(value), colour: 'dim' } : textOf(value),
     source === 'default' ? { text: 'default', colour: 'dim' } : where,
   ]);
-  const paint = painter(config.isColour(process.stdout));
-  await write(table(['SETTING', 'VALUE', 'FROM'], rows, { paint, width: terminalWidth() }));
+  await printTable(['SETTING', 'VALUE', 'FROM'], rows, config);
   return 0;
 }
 

@@ -10,12 +10,11 @@ import { serverChecks } from '../checks/server.ts';
 import { stateChecks } from '../checks/state.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
+import { sharedOptions } from '../options.ts';
 import { type Colour, type Paint, oneLine, painter, printJson } from '../print.ts';
 import { write } from '../streams.ts';
 
-const options = {
-  json: { type: 'boolean', description: 'As JSON' },
-} as const;
+const options = { json: sharedOptions.json } as const;
 
 export const command: Command = defineCommand({
   name: 'doctor',
@@ -33,16 +32,16 @@ const checks: readonly Check[] = [...machineChecks, ...stateChecks, ...proxyChec
 type Row = Finding & { readonly name: string };
 
 async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
-  const rows = await Promise.all(checks.map((check) => looked(check, config)));
+  const rows = await Promise.all(checks.map((check) => runCheck(check, config)));
   if (values.json === true) await printJson(rows);
-  else await write(text(rows, painter(config.isColour(process.stdout))));
+  else await write(reportText(rows, painter(config.isColour(process.stdout))));
   return rows.some(({ state }) => state === 'fail') ? exitCodes.failure : exitCodes.ok;
 }
 
 /** A check that itself fails is a finding, too. */
-async function looked(check: Check, config: Config): Promise<Row> {
+async function runCheck(check: Check, config: Config): Promise<Row> {
   try {
-    return { name: check.name, ...await check.look(config) };
+    return { name: check.name, ...await check.run(config) };
   } catch (error) {
     return { name: check.name, ...fail(`could not be looked at: ${codeOf(error)}`, 'Please report this') };
   }
@@ -50,7 +49,7 @@ async function looked(check: Check, config: Config): Promise<Row> {
 
 const colours: { readonly [S in Finding['state']]: Colour } = { ok: 'green', warn: 'yellow', fail: 'red' };
 
-function text(rows: readonly Row[], paint: Paint): string {
+function reportText(rows: readonly Row[], paint: Paint): string {
   const width = Math.max(...rows.map(({ name }) => name.length));
   const lines = rows.flatMap(({ name, state, text: finding, fix }) => [
     `${paint(colours[state], state.padEnd(4))}  ${name.padEnd(width)}  ${oneLine(finding)}`,

@@ -5,8 +5,8 @@
 import { openKeys, rotateKey } from '../../http/auth/keys.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
-import { printJson, printLine, say } from '../print.ts';
-import { distrust, trust, trusted } from './trust.ts';
+import { printJson, printLine, printMessage } from '../print.ts';
+import { distrust, trust, listTrusted } from './trust.ts';
 import { seconds } from '../values.ts';
 
 const options = {
@@ -45,11 +45,11 @@ running server; a running one takes note at once.`,
   run,
 });
 
-type Given = Invocation<Values<typeof options>>;
+type KeyInvocation = Invocation<Values<typeof options>>;
 
 const actions: {
   readonly [name: string]: {
-    readonly takes?: string; readonly run: (given: Given, argument: string) => Promise<number>
+    readonly takes?: string; readonly run: (given: KeyInvocation, argument: string) => Promise<number>
   }
 } = {
   show: { run: show },
@@ -58,29 +58,29 @@ const actions: {
     takes: 'KEY, FILE or -',
     run: ({ values, config }, key) => trust(config.stateDir, key, values.json === true),
   },
-  trusted: { run: ({ values, config }) => trusted(config, values.json === true) },
+  trusted: { run: ({ values, config }) => listTrusted(config, values.json === true) },
   distrust: { takes: 'NAME', run: ({ values, config }, name) => distrust(config.stateDir, name, values.json === true) },
 };
 
-async function run(given: Given): Promise<number> {
+async function run(given: KeyInvocation): Promise<number> {
   const [name, argument] = given.args;
   const known = 'show, rotate, trust, trusted or distrust';
   if (name === undefined) throw new UsageError(`Say what to do with the key: ${known}`, 'key');
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (!action) throw new UsageError(`Unknown action "${name}": expected ${known}`, 'key');
-  if (action.takes === undefined && argument !== undefined) throw new UsageError(
-    `Unexpected argument "${argument}"`, 'key',
-  );
-  if (action.takes !== undefined && argument === undefined) throw new UsageError(
-    `key ${name} needs a ${action.takes}`, 'key',
-  );
-  if (given.values.grace !== undefined && name !== 'rotate') throw new UsageError(
-    '--grace belongs to key rotate', 'key',
-  );
+  if (action.takes === undefined && argument !== undefined) {
+    throw new UsageError(`Unexpected argument "${argument}"`, 'key');
+  }
+  if (action.takes !== undefined && argument === undefined) {
+    throw new UsageError(`key ${name} needs a ${action.takes}`, 'key');
+  }
+  if (given.values.grace !== undefined && name !== 'rotate') {
+    throw new UsageError('--grace belongs to key rotate', 'key');
+  }
   return action.run(given, argument ?? '');
 }
 
-async function show({ values, config }: Given): Promise<number> {
+async function show({ values, config }: KeyInvocation): Promise<number> {
   const keys = await openKeys({
     stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey,
   });
@@ -88,7 +88,7 @@ async function show({ values, config }: Given): Promise<number> {
   return exitCodes.ok;
 }
 
-async function rotate({ values, config }: Given): Promise<number> {
+async function rotate({ values, config }: KeyInvocation): Promise<number> {
   if (config.apiKey !== undefined) {
     throw new CommandError('Cannot rotate the key: SIDECAR_API_KEY gives it, not the state directory', {
       hint: 'Give another value there, or unset it to use the file',
@@ -98,6 +98,6 @@ async function rotate({ values, config }: Given): Promise<number> {
   const { key, previousUntil } = await rotateKey({ stateDir: config.stateDir, graceMs });
   const until = previousUntil === undefined ? undefined : new Date(previousUntil).toISOString();
   await (values.json === true ? printJson({ key, previousUntil: until ?? null }) : printLine(key));
-  say(until === undefined ? 'the old key no longer holds' : `the old key holds until ${until}`);
+  printMessage(until === undefined ? 'the old key no longer holds' : `the old key holds until ${until}`);
   return exitCodes.ok;
 }

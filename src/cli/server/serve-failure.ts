@@ -14,44 +14,48 @@ export interface ServeFailure {
   readonly isFinal: boolean;
 }
 
-type Subject = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>;
+type ServeSettings = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>;
 
-export function explainServeFailure(error: unknown, config: Subject): ServeFailure {
+export function explainServeFailure(error: unknown, config: ServeSettings): ServeFailure {
   const { message, code = '' } = error as NodeJS.ErrnoException;
-  if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) return {
-    reason: message, isFinal: true,
-  };
-  const known = ofCertificate(error as NodeJS.ErrnoException, config)
-    ?? ofAddress(error as NodeJS.ErrnoException, config)
-    ?? ofStateDirectory(error as NodeJS.ErrnoException, config);
+  if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) {
+    return { reason: message, isFinal: true };
+  }
+  const known = certificateFailure(error as NodeJS.ErrnoException, config)
+    ?? addressFailure(error as NodeJS.ErrnoException, config)
+    ?? stateDirectoryFailure(error as NodeJS.ErrnoException, config);
   if (known !== undefined) return known;
   // The message says what is wrong with a file, such as the key file.
-  if (code === '' && message.startsWith('Cannot ')) return {
-    reason: message, isFinal: message.startsWith('Cannot use '),
-  };
+  if (code === '' && message.startsWith('Cannot ')) {
+    return { reason: message, isFinal: message.startsWith('Cannot use ') };
+  }
   return { reason: `Cannot serve: ${message}`, isFinal: false };
 }
 
-function ofCertificate(
-  { message, code = '', path }: NodeJS.ErrnoException, { tlsCert, tlsKey }: Subject,
+function certificateFailure(
+  { message, code = '', path }: NodeJS.ErrnoException, { tlsCert, tlsKey }: ServeSettings,
 ): ServeFailure | undefined {
   const isRead = path !== undefined && code !== 'EMFILE' && code !== 'ENFILE';
-  if (isRead && path === tlsCert) return {
-    reason: `Cannot read the certificate of --tls-cert: ${message}`, isFinal: true,
-  };
+  if (isRead && path === tlsCert) {
+    return { reason: `Cannot read the certificate of --tls-cert: ${message}`, isFinal: true };
+  }
   if (isRead && path === tlsKey) return { reason: `Cannot read the key of --tls-key: ${message}`, isFinal: true };
   if (!/^ERR_(OSSL|SSL)_/.test(code)) return undefined;
   return { reason: `Cannot use --tls-cert with --tls-key: ${message}`, isFinal: true };
 }
 
-function ofAddress({ code = '', syscall }: NodeJS.ErrnoException, { host, port }: Subject): ServeFailure | undefined {
-  if (code === 'EADDRINUSE') return {
-    reason: `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`, isFinal: true,
-  };
+function addressFailure(
+  { code = '', syscall }: NodeJS.ErrnoException, { host, port }: ServeSettings,
+): ServeFailure | undefined {
+  if (code === 'EADDRINUSE') {
+    return {
+      reason: `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`, isFinal: true,
+    };
+  }
   // At boot the address may be added later.
-  if (code === 'EADDRNOTAVAIL') return {
-    reason: `Cannot listen on ${host}:${port}: this machine has no such address`, isFinal: false,
-  };
+  if (code === 'EADDRNOTAVAIL') {
+    return { reason: `Cannot listen on ${host}:${port}: this machine has no such address`, isFinal: false };
+  }
   if (!['EACCES', 'EPERM'].includes(code) || (syscall !== 'listen' && syscall !== 'bind')) return undefined;
   return { reason: `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`, isFinal: true };
 }
@@ -72,7 +76,7 @@ const reasons: { readonly [code: string]: string } = {
   ENOTSUP: 'its file system lacks something that a server needs',
 };
 
-function ofStateDirectory(error: NodeJS.ErrnoException, { stateDir }: Subject): ServeFailure | undefined {
+function stateDirectoryFailure(error: NodeJS.ErrnoException, { stateDir }: ServeSettings): ServeFailure | undefined {
   const { code = '', path, message } = error;
   const isThere = path !== undefined && (isWithin(path, stateDir) || isWithin(stateDir, path));
   const say = (why: string): string =>

@@ -55,7 +55,7 @@ stand npm's own settings, for updates from npm. \`sidecar config\` and \`sidecar
     if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
       throw new UsageError('Cannot serve HTTPS: --tls-cert and --tls-key go together', 'serve');
     }
-    return values.wrapper === true ? supervise(config) : serve(config);
+    return values.wrapper === true ? runWrapper(config) : serve(config);
   },
 });
 
@@ -69,9 +69,9 @@ async function serve(config: Config): Promise<number> {
   // The server outlives the reader of its stdout.
   onReaderGone(() => undefined);
   log.info('listening', { url: server.url, stateDir: config.stateDir, key: server.keys.origin });
-  if (wrapped === undefined || process.stdout.isTTY) await welcome(server, config, log);
+  if (wrapped === undefined || process.stdout.isTTY) await printWelcome(server, config, log);
   wrapped?.send({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
-  keepGoing(log);
+  logUncaughtErrors(log);
   if (wrapped) wrapped.onDisconnect = () => log.warn(
     'the wrapper has gone: this server stays, until the next wrapper replaces it',
   );
@@ -95,12 +95,12 @@ const notPrimary = 'Cannot serve with --wrapper: NODE_UNIQUE_ID is in the enviro
   + 'env -u NODE_UNIQUE_ID sidecar serve --wrapper';
 
 /** Runs the wrapper in this process, and its servers as children. */
-async function supervise(config: Config): Promise<number> {
+async function runWrapper(config: Config): Promise<number> {
   // Loaded on demand: a server without a wrapper does not need it.
   const { Wrapper } = await import('../../wrapper/wrapper.ts');
   if (!cluster.isPrimary) throw new CommandError(notPrimary);
   const log = openLog(config);
-  keepGoing(log);
+  logUncaughtErrors(log);
   try {
     openStateDirectory(config.stateDir, log);
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
@@ -122,9 +122,9 @@ async function supervise(config: Config): Promise<number> {
     return exitCode;
   } catch (error) {
     await log.flush();
-    if (error instanceof LockHeldError) throw new CommandError(
-      `${error.message}; stop it first, or choose another --state-dir`,
-    );
+    if (error instanceof LockHeldError) {
+      throw new CommandError(`${error.message}; stop it first, or choose another --state-dir`);
+    }
     throw new CommandError(explainServeFailure(error, config).reason);
   }
 }
@@ -140,11 +140,12 @@ function absolutePaths({ stateDir, keyFile, tlsCert, tlsKey }: Config): string[]
 
 function openLog(config: Config): Log {
   const isTerminal = process.stderr.isTTY === true;
-  const format = config.logFormat === 'auto' ? (isTerminal ? 'pretty' : 'json') : config.logFormat;
+  const automatic = isTerminal ? 'pretty' : 'json';
+  const format = config.logFormat === 'auto' ? automatic : config.logFormat;
   return createLog({ format, level: config.logLevel, hasColor: config.isColour(process.stderr) });
 }
 
-function keepGoing(log: Log): void {
+function logUncaughtErrors(log: Log): void {
   process.on('uncaughtException', (error) => log.error('unexpected failure', { error }));
   process.on('unhandledRejection', (error) => log.error('unexpected failure', { error }));
 }
@@ -161,7 +162,7 @@ async function start(config: Config, log: Log, wrapped: WrapperLink | undefined)
 }
 
 /** Tells a person how to begin. It prints where the key is, not the key. */
-async function welcome({ url, keys }: Server, config: Config, log: Log): Promise<void> {
+async function printWelcome({ url, keys }: Server, config: Config, log: Log): Promise<void> {
   if (!isLoopback(config.host) && config.tlsCert === undefined) {
     log.warn(
       'this address can be reached from other machines, and the key and all output go over the network unencrypted:'

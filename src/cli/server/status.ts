@@ -7,16 +7,17 @@ import type { Health, HealthUpdate, LastUpdate, Liveness } from '../../client/cl
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
+import { sharedOptions } from '../options.ts';
 import { ago, oneLine, printJson } from '../print.ts';
 import { write } from '../streams.ts';
-import { type Place, placeAsked, scopeOptions, stateDirOf } from '../service/detect.ts';
-import { type Run, runner } from '../service/run.ts';
+import { type ServiceLocation, locateRequestedService, scopeOptions, stateDirOf } from '../service/detect.ts';
+import { type RunStep, createStepRunner } from '../service/run.ts';
 import type { ServiceState } from '../service/service.ts';
 import { environmentFor } from '../service/install.ts';
 
 const options = {
   ...scopeOptions,
-  json: { type: 'boolean', description: 'As JSON' },
+  json: sharedOptions.json,
 } as const;
 
 /** Exit status for "program is not running": Linux Standard Base 5.0, Core, §20.2, and systemctl(1). */
@@ -37,20 +38,21 @@ export const command: Command = defineCommand({
   },
   examples: [{ line: "sidecar status --json | jq '.health.running'", what: 'how many jobs run' }],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
-    const place = placeAsked(values, config, 'status');
-    return status({ config, place, isJson: values.json === true, run: runner(environmentFor(config, place)) });
+    const location = locateRequestedService(values, config, 'status');
+    const run = createStepRunner(environmentFor(config, location));
+    return status({ config, location, isJson: values.json === true, run });
   },
 });
 
-export interface Inquiry {
+export interface StatusOptions {
   readonly config: Config;
-  readonly place: Place;
+  readonly location: ServiceLocation;
   readonly isJson: boolean;
-  readonly run: Run;
+  readonly run: RunStep;
 }
 
 /** What is known about a service. */
-interface Report {
+interface ServiceReport {
   readonly scope: string;
   readonly supervisor: string;
   readonly file: string;
@@ -65,23 +67,23 @@ interface Report {
 }
 
 /** @returns 0 when the server answers, otherwise 3. */
-export async function status({ config, place, isJson, run }: Inquiry): Promise<number> {
-  const { supervisor, owner, file, installed } = place;
+export async function status({ config, location, isJson, run }: StatusOptions): Promise<number> {
+  const { supervisor, owner, file, installed } = location;
   const isAsked = config.settings().some(({ name, source }) => name === 'state-dir' && source === 'flag');
-  const stateDir = isAsked ? config.stateDir : stateDirOf(place) ?? config.stateDir;
-  const report: Report = {
+  const stateDir = isAsked ? config.stateDir : stateDirOf(location) ?? config.stateDir;
+  const report: ServiceReport = {
     scope: owner.scope, supervisor: supervisor.name, file, stateDir,
     isInstalled: installed !== undefined,
     state: installed === undefined ? null : supervisor.state(await run(supervisor.query(owner))),
-    ...await answerOf(stateDir),
+    ...await healthOf(stateDir),
     logs: installed === undefined ? null : supervisor.logs(owner) ?? null,
   };
   if (isJson) await printJson(report);
-  else await write(text(report));
+  else await write(reportText(report));
   return report.health === null ? notServing : 0;
 }
 
-async function answerOf(stateDir: string): Promise<Pick<Report, 'url' | 'health' | 'error'>> {
+async function healthOf(stateDir: string): Promise<Pick<ServiceReport, 'url' | 'health' | 'error'>> {
   let url: string | null = null;
   try {
     // An address in the environment may name another server: it is ignored.
@@ -94,55 +96,55 @@ async function answerOf(stateDir: string): Promise<Pick<Report, 'url' | 'health'
   }
 }
 
-function text({ scope, supervisor, file, state, stateDir, url, health, error, logs }: Report): string {
+function reportText({ scope, supervisor, file, state, stateDir, url, health, error, logs }: ServiceReport): string {
   const service = state === null
     ? `not installed (${supervisor}, ${scope})`
-    : `${state.detail}, ${supervisor}, ${scope}${since(state)}`;
+    : `${state.detail}, ${supervisor}, ${scope}${sinceText(state)}`;
   const rows: (readonly [string, string])[] = [
     ['service', service],
     ...(state === null ? [] : [['file', file] as const]),
     ['state', stateDir],
-    ['server', health === null ? `none: ${error}` : `${url ?? ''}${version(health)}`],
+    ['server', health === null ? `none: ${error}` : `${url ?? ''}${versionText(health)}`],
     ...(health?.authenticated === true
       ? [['jobs', `${health.running} running, ${health.queued} waiting, ${health.jobs} kept`] as const]
       : []),
-    ...(health === null ? [] : more(health)),
+    ...(health === null ? [] : wrapperRows(health)),
     ...(logs === null ? [] : [['logs', logs] as const]),
   ];
   return rows.map(([name, value]) => `${name.padEnd(8)} ${oneLine(value)}\n`).join('');
 }
 
-function since({ pid, since: at }: ServiceState): string {
+function sinceText({ pid, since: at }: ServiceState): string {
   return `${pid === undefined ? '' : `, pid ${pid}`}${
     at === undefined ? '' : `, since ${new Date(at * 1000).toISOString()} (${ago(at)})`
   }`;
 }
 
-function version(health: Health | Liveness): string {
+function versionText(health: Health | Liveness): string {
   return health.authenticated
     ? `, version ${health.version}, pid ${health.pid}`
     : ', which tells more only with its key';
 }
 
 /** Rows for what only newer servers report, as far as it is present. */
-function more(health: Health | Liveness): (readonly [string, string])[] {
+function wrapperRows(health: Health | Liveness): (readonly [string, string])[] {
   const { wrapper, update }: Partial<Pick<Health, 'wrapper' | 'update'>> = health.authenticated ? health : {};
-  const news = update ? newsOf(update) : '';
+  const news = update ? updateText(update) : '';
   return [
     ...(wrapper ? [['wrapper', `pid ${wrapper.pid}`] as const] : []),
     ...(news === '' ? [] : [['update', news] as const]),
   ];
 }
 
-function newsOf({ available, inProgress, lastOutcome }: HealthUpdate): string {
+function updateText({ available, inProgress, lastOutcome }: HealthUpdate): string {
   return [
     ...(inProgress === null ? [] : [`one is under way (${inProgress})`]),
     ...(available === null ? [] : [`${available} is available`]),
-    ...(lastOutcome === null ? [] : [endOf(lastOutcome)]),
+    ...(lastOutcome === null ? [] : [lastUpdateText(lastOutcome)]),
   ].join('; ');
 }
 
-function endOf({ status, from, to, reason, at }: LastUpdate): string {
+function lastUpdateText({ status, from, to, reason, at }: LastUpdate): string {
   const [before, after] = [from, to].map((version) => version ?? 'the version installed by hand');
   switch (status) {
     case 'updated': return `updated from ${before} to ${after} ${ago(at)}`;

@@ -7,35 +7,35 @@ import type { Config } from '../../config/config.ts';
 import { npmRegistryKeys } from '../../update/trust/signatures.ts';
 import { distrustKey, readTrustedKeys, trustKey } from '../../update/trust/trusted-keys.ts';
 import { CommandError, exitCodes } from '../failure.ts';
-import { painter, printJson, printLine, say, table } from '../print.ts';
+import { painter, printJson, printLine, printMessage, table } from '../print.ts';
 import { write } from '../streams.ts';
 
 /** Limit in bytes; a registry serves some hundred bytes for each of its keys. */
-const longestKeys = 64 * 1024;
+const maxKeysBytes = 64 * 1024;
 
 /**
  * @param given A key, the path of a file with one, or `-` for stdin.
  * @throws ParseError when it is not a key; CommandError when the file cannot be read.
  */
 export async function trust(stateDir: string, given: string, isJson: boolean): Promise<number> {
-  const names = trustKey(stateDir, isKey(given) ? given : await read(given));
+  const names = trustKey(stateDir, isKey(given) ? given : await readKeys(given));
   if (isJson) await printJson(names);
   else for (const name of names) await printLine(name);
-  say(names.length === 1 ? 'it is trusted from now on' : 'they are trusted from now on');
+  printMessage(names.length === 1 ? 'it is trusted from now on' : 'they are trusted from now on');
   return exitCodes.ok;
 }
 
 /** Prints the trusted keys, including those that come with the program. */
-export async function trusted(
+export async function listTrusted(
   { stateDir, isColour }: Pick<Config, 'stateDir' | 'isColour'>, isJson: boolean,
 ): Promise<number> {
   const { manifest, registry } = readTrustedKeys(stateDir);
   const own = registry.map(({ keyid }) => keyid);
-  const keys: Trusted[] = [
-    ...manifest.map((name): Trusted => ({ name, of: 'release', expires: null, from: 'user' })),
-    ...registry.map(({ keyid, expires }): Trusted => ({ name: keyid, of: 'registry', expires, from: 'user' })),
+  const keys: TrustedKey[] = [
+    ...manifest.map((name): TrustedKey => ({ name, of: 'release', expires: null, from: 'user' })),
+    ...registry.map(({ keyid, expires }): TrustedKey => ({ name: keyid, of: 'registry', expires, from: 'user' })),
     ...npmRegistryKeys.filter(({ keyid }) => !own.includes(keyid))
-      .map(({ keyid, expires }): Trusted => ({ name: keyid, of: 'registry', expires, from: 'program' })),
+      .map(({ keyid, expires }): TrustedKey => ({ name: keyid, of: 'registry', expires, from: 'program' })),
   ];
   if (isJson) await printJson(keys);
   else await write(
@@ -54,11 +54,11 @@ export async function distrust(stateDir: string, name: string, isJson: boolean):
     });
   }
   if (isJson) await printJson([name]);
-  say(`${name} is no longer trusted${isOurs ? ' as you gave it, but as it comes with this program' : ''}`);
+  printMessage(`${name} is no longer trusted${isOurs ? ' as you gave it, but as it comes with this program' : ''}`);
   return exitCodes.ok;
 }
 
-interface Trusted {
+interface TrustedKey {
   readonly name: string;
   /** Who signs with the key. */
   readonly of: 'release' | 'registry';
@@ -67,7 +67,7 @@ interface Trusted {
   readonly from: 'user' | 'program';
 }
 
-function row({ name, of, expires, from }: Trusted): string[] {
+function row({ name, of, expires, from }: TrustedKey): string[] {
   return [name, of, expires?.slice(0, 10) ?? '-', from];
 }
 
@@ -75,7 +75,7 @@ function isKey(text: string): boolean {
   return /^\s*(ed25519:|SHA256:|\{)/.test(text);
 }
 
-async function read(path: string): Promise<string> {
+async function readKeys(path: string): Promise<string> {
   try {
     if (path === '-') return await textOf(process.stdin);
     const file = await open(path);
@@ -97,7 +97,7 @@ async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
   let length = 0;
   for await (const chunk of stream) {
     length += chunks[chunks.push(Buffer.from(chunk as Uint8Array)) - 1]?.length ?? 0;
-    if (length > longestKeys) throw new CommandError(`Cannot read the key: it is longer than ${longestKeys} bytes`);
+    if (length > maxKeysBytes) throw new CommandError(`Cannot read the key: it is longer than ${maxKeysBytes} bytes`);
   }
   return Buffer.concat(chunks).toString();
 }

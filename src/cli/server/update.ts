@@ -7,7 +7,7 @@ import type { Sidecar, UpdateOptions, UpdateProgress, UpdateState } from '../../
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
-import { oneLine, printJson, printLine, say } from '../print.ts';
+import { oneLine, printJson, printLine, printMessage } from '../print.ts';
 
 const options = {
   check: { type: 'boolean', description: 'Only ask what there is' },
@@ -41,36 +41,36 @@ and at bad, which has the versions that went wrong before.`,
   run,
 });
 
-type Given = Values<typeof options>;
+type UpdateFlags = Values<typeof options>;
 
-async function run({ values, config }: Invocation<Given>): Promise<number> {
+async function run({ values, config }: Invocation<UpdateFlags>): Promise<number> {
   checkFlags(values);
   const { sidecar } = await connect(config);
   return values.check === true ? check(sidecar, values) : update(sidecar, values);
 }
 
-function checkFlags(values: Given): void {
+function checkFlags(values: UpdateFlags): void {
   if (values['allow-downgrade'] === true && values.version === undefined) {
     throw new UsageError('--allow-downgrade needs a --version', 'update');
   }
   const other = (['version', 'allow-downgrade', 'if-idle', 'no-wait'] as const).find(
     (name) => values[name] !== undefined,
   );
-  if (values.check === true && other !== undefined) throw new UsageError(
-    `--check changes nothing: --${other} has no meaning`, 'update',
-  );
+  if (values.check === true && other !== undefined) {
+    throw new UsageError(`--check changes nothing: --${other} has no meaning`, 'update');
+  }
 }
 
-async function check(sidecar: Sidecar, values: Given): Promise<number> {
+async function check(sidecar: Sidecar, values: UpdateFlags): Promise<number> {
   const state = await sidecar.updates.get({ check: true });
   if (values.json === true) await printJson(state);
-  else if (state.checkError === null) await printLine(oneLine(offer(state)));
+  else if (state.checkError === null) await printLine(oneLine(availableText(state)));
   if (state.checkError === null) return exitCodes.ok;
-  say(`${state.current} runs; ${state.source} cannot be asked: ${state.checkError}`);
+  printMessage(`${state.current} runs; ${state.source} cannot be asked: ${state.checkError}`);
   return exitCodes.failure;
 }
 
-function offer({ current, available, source, bad }: UpdateState): string {
+function availableText({ current, available, source, bad }: UpdateState): string {
   if (available?.isNewer === true) {
     const { version } = available;
     const reason = bad.find((other) => other.version === version)?.reason;
@@ -79,12 +79,11 @@ function offer({ current, available, source, bad }: UpdateState): string {
       reason
     }); to try it again: sidecar update --version ${version}`;
   }
-  return `${current} runs, and ${source} has ${
-    available === null ? 'nothing' : available.version === current ? 'the same' : available.version
-  }`;
+  if (available === null) return `${current} runs, and ${source} has nothing`;
+  return `${current} runs, and ${source} has ${available.version === current ? 'the same' : available.version}`;
 }
 
-async function update(sidecar: Sidecar, values: Given): Promise<number> {
+async function update(sidecar: Sidecar, values: UpdateFlags): Promise<number> {
   const before = await sidecar.updates.get();
   const answer = await sidecar.updates.begin(requestOf(values));
   if (values['no-wait'] === true) {
@@ -97,14 +96,14 @@ async function update(sidecar: Sidecar, values: Given): Promise<number> {
   }
   const { version } = answer;
   const since = before.lastOutcome?.at ?? 0;
-  const after = await sidecar.updates.wait(version, { since, onProgress: tellStep });
+  const after = await sidecar.updates.wait(version, { since, onProgress: printProgress });
   if (values.json === true) await printJson(after);
-  if (after.current !== version) throw failure(after, { version, since });
-  if (values.json !== true) await printLine(oneLine(success(before.current, after)));
+  if (after.current !== version) throw updateError(after, { version, since });
+  if (values.json !== true) await printLine(oneLine(successText(before.current, after)));
   return exitCodes.ok;
 }
 
-function requestOf(values: Given): UpdateOptions {
+function requestOf(values: UpdateFlags): UpdateOptions {
   return {
     ...defined({ version: values.version }),
     ...(values['allow-downgrade'] === true ? { allowDowngrade: true } : {}),
@@ -112,7 +111,7 @@ function requestOf(values: Given): UpdateOptions {
   };
 }
 
-function tellStep({ step, version }: UpdateProgress): void {
+function printProgress({ step, version }: UpdateProgress): void {
   const name = version ?? 'the new version';
   const words: { readonly [S in UpdateProgress['step']]: string } = {
     finding: `looking for ${name}`,
@@ -122,10 +121,10 @@ function tellStep({ step, version }: UpdateProgress): void {
     starting: `starting ${name} beside the running one`,
     switching: `${name} is ready, the running one hands over`,
   };
-  say(words[step]);
+  printMessage(words[step]);
 }
 
-function success(from: string, { current, probation }: UpdateState): string {
+function successText(from: string, { current, probation }: UpdateState): string {
   const watched = probation === null
     ? ''
     : `; it is on probation for ${Math.round(probation.endsAt - probation.startedAt)} s, and taken back if it fails`;
@@ -137,24 +136,28 @@ function success(from: string, { current, probation }: UpdateState): string {
  *
  * @param order.since When the update before this one had ended, in Unix seconds.
  */
-export function failure(
+export function updateError(
   { current, progress, lastOutcome }: UpdateState, order: { readonly version: string; readonly since: number },
 ): CommandError {
   const { version, since } = order;
-  if (progress) return new CommandError(`The update to ${version} is still under way`, {
-    hint: 'See: sidecar update --check --json',
-  });
+  if (progress) {
+    return new CommandError(`The update to ${version} is still under way`, {
+      hint: 'See: sidecar update --check --json',
+    });
+  }
   const hint = `${current} runs`;
   if (lastOutcome?.status === 'rolled_back') {
     const { from, reason, at } = lastOutcome;
     if (from === version) return new CommandError(`Took ${version} back: ${reason}`, { hint });
     // The order was lost with the server that had accepted it.
-    if (at > since) return new CommandError(
-      `Cannot update to ${version}: ${
-        from ?? 'the server'
-      }, which was to carry it out, was itself taken back meanwhile (${reason})`,
-      { hint },
-    );
+    if (at > since) {
+      return new CommandError(
+        `Cannot update to ${version}: ${
+          from ?? 'the server'
+        }, which was to carry it out, was itself taken back in the meantime (${reason})`,
+        { hint },
+      );
+    }
   }
   const isNoted = lastOutcome?.status === 'failed' && lastOutcome.to === version;
   const reason = isNoted ? lastOutcome.reason : 'no reason was noted; look at the log of the server';

@@ -7,12 +7,11 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
 import { newerProgram } from '../installed-program.ts';
+import { sharedOptions } from '../options.ts';
 import { printJson, printLine } from '../print.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
-const options = {
-  json: { type: 'boolean', description: 'As JSON' },
-} as const;
+const options = { json: sharedOptions.json } as const;
 
 export const command: Command = defineCommand({
   name: 'version',
@@ -33,9 +32,9 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
     return 0;
   }
   await printLine(`sidecar ${ownVersion()} (Node ${process.version})`);
-  if (installed !== undefined) await printLine(
-    `update  ${installed.version}, which carries out the commands: ${installed.main}`,
-  );
+  if (installed !== undefined) {
+    await printLine(`update  ${installed.version}, which carries out the commands: ${installed.main}`);
+  }
   const text = server.version === undefined ? `unknown: ${server.error}` : `${server.version} at ${server.url}`;
   await printLine(`server  ${text}`);
   return 0;

@@ -24,7 +24,7 @@ export const scopeOptions: { readonly [S in Scope]: Option & { readonly type: 'b
 };
 
 /** A place where a service may be installed, and what is there. */
-export interface Place {
+export interface ServiceLocation {
   readonly supervisor: Supervisor;
   readonly owner: Owner;
   readonly file: string;
@@ -33,8 +33,10 @@ export interface Place {
 }
 
 /** @throws CommandError when no supported supervisor exists for this platform. */
-export function placeFor(scope: Scope, config: Config, supervisor: Supervisor = supervisorHere()): Place {
-  const owner = { scope, ...whoami(config), home: config.jobEnvironment['HOME'] || homedir() };
+export function locateService(
+  scope: Scope, config: Config, supervisor: Supervisor = localSupervisor(),
+): ServiceLocation {
+  const owner = { scope, ...currentUser(config), home: config.jobEnvironment['HOME'] || homedir() };
   const file = supervisor.file(owner);
   const installed = existsSync(file) ? readFileSync(file, supervisor.encoding).replace(/^\ufeff/, '') : undefined;
   return { supervisor, owner, file, installed };
@@ -42,41 +44,41 @@ export function placeFor(scope: Scope, config: Config, supervisor: Supervisor = 
 
 /** The scope that the flags choose; without a flag, that of the current user. @throws UsageError for both flags. */
 export function scopeOf(values: { user?: boolean | undefined; system?: boolean | undefined }, command: string): Scope {
-  if (values.user === true && values.system === true) throw new UsageError(
-    'Give --user or --system, not both', command,
-  );
+  if (values.user === true && values.system === true) {
+    throw new UsageError('Give --user or --system, not both', command);
+  }
   if (values.user === true) return 'user';
   return values.system === true || isRoot() ? 'system' : 'user';
 }
 
 /** The place that the flags choose; without a flag, the one where a service is installed, the user's own first. */
-export function placeAsked(
+export function locateRequestedService(
   values: { user?: boolean | undefined; system?: boolean | undefined }, config: Config, command: string,
-): Place {
+): ServiceLocation {
   const scope = scopeOf(values, command);
-  const own = placeFor(scope, config);
+  const own = locateService(scope, config);
   if (own.installed !== undefined || values.user === true || values.system === true) return own;
-  const other = placeFor(scope === 'user' ? 'system' : 'user', config);
+  const other = locateService(scope === 'user' ? 'system' : 'user', config);
   return other.installed === undefined ? own : other;
 }
 
 /** The state directory that an installed service uses. */
-export function stateDirOf({ supervisor, installed }: Place): string | undefined {
+export function stateDirOf({ supervisor, installed }: ServiceLocation): string | undefined {
   return installed === undefined ? undefined : flagIn(supervisor.words(installed), 'state-dir');
 }
 
 /** Why no service can run here; `undefined`: one can. */
-export function obstacle({ supervisor }: Place): string | undefined {
+export function obstacleTo({ supervisor }: ServiceLocation): string | undefined {
   // sd_booted(3): this directory exists when systemd runs the machine.
   const isAbsent = supervisor === systemd && !existsSync('/run/systemd/system');
   return isAbsent ? 'systemd does not run here (as in most containers)' : undefined;
 }
 
 /** @throws CommandError when the machine's service is meant and this user is not root; it says what to type. */
-export function mustBeAllowed({ owner }: Place, words: readonly string[]): void {
+export function assertPermitted({ owner }: ServiceLocation, words: readonly string[]): void {
   if (owner.scope === 'user' || process.platform === 'win32' || isRoot()) return;
   // By the program's own path: sudo has a different PATH.
-  const again = [process.execPath, program(), ...words].map(quote).join(' ');
+  const again = [process.execPath, builtProgram(), ...words].map(quote).join(' ');
   throw new CommandError('Cannot change the service of the machine: only root may', { hint: `Type: sudo ${again}` });
 }
 
@@ -96,31 +98,32 @@ export function serviceOf(config: Config): Service {
   const passedOn = ['PATH', ...proxyVariables];
   const environment = Object.entries(config.jobEnvironment).filter(([name]) => passedOn.includes(name));
   return {
-    words: [process.execPath, program(), 'serve', '--wrapper', ...flags],
+    words: [process.execPath, builtProgram(), 'serve', '--wrapper', ...flags],
     environment: Object.fromEntries(environment),
   };
 }
 
 /** A warning if the program may not last, because it lies in a folder that another tool cleans up. */
-export function fragile({ words }: Service): string | undefined {
+export function fragilityWarning({ words }: Service): string | undefined {
   const [node = '', main = ''] = words;
-  const manager = [
+  const tool = [
     [/[/\\]\.?nvm[/\\]/i, 'nvm'], [/[/\\]\.?fnm(_multishells)?[/\\]/i, 'fnm'], [/[/\\]\.?volta[/\\]/i, 'Volta'],
     [/[/\\]\.?asdf[/\\]/i, 'asdf'], [/[/\\]mise[/\\]/i, 'mise'], [/[/\\]Cellar[/\\]/, 'Homebrew'],
   ].find(([pattern]) => (pattern as RegExp).test(node))?.[1];
-  if (manager !== undefined)
-    return `The service runs ${node}, which ${String(manager)} may remove: then run this again with another Node`;
+  if (tool !== undefined) {
+    return `The service runs ${node}, which ${String(tool)} may remove: then run this again with another Node`;
+  }
   return /[/\\]_npx[/\\]/.test(main)
     ? `The service runs ${main}, which npx may remove: install machine-sidecar first`
     : undefined;
 }
 
 /** The built program: its path relative to this file is the same in `src` and in `dist`. */
-function program(): string {
+function builtProgram(): string {
   return fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 }
 
-function whoami(config: Config): { readonly user: string; readonly uid: number } {
+function currentUser(config: Config): { readonly user: string; readonly uid: number } {
   try {
     const { username, uid } = userInfo();
     return { user: username, uid };
@@ -136,7 +139,7 @@ function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-function supervisorHere(): Supervisor {
+function localSupervisor(): Supervisor {
   switch (process.platform) {
     case 'linux': return systemd;
     case 'darwin': return launchd;

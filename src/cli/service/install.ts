@@ -10,13 +10,14 @@ import type { Config } from '../../config/config.ts';
 import { compareVersions } from '../../update/versions/semver.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { CommandError, exitCodes } from '../failure.ts';
-import { printLine, say } from '../print.ts';
-import { owner as ownerOf, type Serving, untilServing } from './answer.ts';
+import { printLine, printMessage } from '../print.ts';
+import { type ListeningServer, liveServer, waitUntilServing } from './live-server.ts';
 import {
-  type Place, fragile, mustBeAllowed, obstacle, placeFor, scopeOf, scopeOptions, serviceOf, stateDirOf,
+  type ServiceLocation, assertPermitted, fragilityWarning, locateService, obstacleTo, scopeOf, scopeOptions, serviceOf,
+  stateDirOf,
 } from './detect.ts';
-import { type Run, carryOut, commandLine, runner } from './run.ts';
-import { type Change, type Service, type Step, serviceName } from './service.ts';
+import { type RunStep, commandLine, createStepRunner, runSteps } from './run.ts';
+import { type Change, type Service, type SupervisorStep, serviceName } from './service.ts';
 import { settingOptions } from '../server/settings.ts';
 import { write } from '../streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
@@ -44,84 +45,88 @@ secrets do not. The config file is read by the service itself. "sidecar uninstal
     { line: 'sudo sidecar install --system', what: 'for the machine; jobs then run as root' },
   ],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
-    const place = placeFor(scopeOf(values, 'install'), config);
+    const location = locateService(scopeOf(values, 'install'), config);
     return install({
       config,
-      place,
+      location,
       isDryRun: values['dry-run'] === true,
-      run: runner(environmentFor(config, place)),
-      obstacle: obstacle(place),
+      run: createStepRunner(environmentFor(config, location)),
+      obstacle: obstacleTo(location),
     });
   },
 });
 
-export interface Installation {
+export interface InstallOptions {
   readonly config: Config;
-  readonly place: Place;
+  readonly location: ServiceLocation;
   readonly isDryRun: boolean;
-  readonly run: Run;
+  readonly run: RunStep;
   /** Why no service can run here; `undefined`: one can. */
   readonly obstacle: string | undefined;
 }
 
 /** Milliseconds until the service must have answered. */
-const answerMs = 30_000;
+const answerTimeoutMs = 30_000;
 
 /**
  * Writes the description of the service, starts it, and waits until it answers.
  *
  * @throws CommandError when the service may not or cannot be installed, or does not answer.
  */
-export async function install({ config, place, isDryRun, run, obstacle }: Installation): Promise<number> {
-  const { supervisor, owner, file } = place;
+export async function install({ config, location, isDryRun, run, obstacle }: InstallOptions): Promise<number> {
+  const { supervisor, owner, file } = location;
   const service = serviceOf(config);
-  const content = described(place, service);
-  if (isDryRun) return preview(place, content, obstacle);
+  const content = describeService(location, service);
+  if (isDryRun) return preview(location, content, obstacle);
   if (obstacle !== undefined) {
     throw new CommandError(`Cannot install a service: ${obstacle}`, {
-      hint: 'Let whatever supervises programs here run: sidecar serve --wrapper',
+      hint: 'Let the supervisor of this machine run: sidecar serve --wrapper',
     });
   }
-  mustBeAllowed(place, ['install', '--system', ...service.words.slice(4)]);
-  await mustBeFree(place, config, run);
-  const change = await changeOf(place, content, config);
+  assertPermitted(location, ['install', '--system', ...service.words.slice(4)]);
+  await assertNoOtherServer(location, config, run);
+  const change = await changeToRunning(location, content, config);
   const steps = supervisor.start(owner, change, file);
-  await write(planText(place, change === 'same' ? undefined : content, steps));
-  warn(config, service);
-  if (change !== 'same') writeWhole(file, content, supervisor.encoding);
-  await carryOut(steps, run);
-  const serving = await untilServing(config.stateDir, answerMs);
-  if (serving === undefined) throw silent(place);
-  await printLine(welcome(serving, config));
+  await write(planText(location, change === 'same' ? undefined : content, steps));
+  printWarnings(config, service);
+  if (change !== 'same') writeAtomically(file, content, supervisor.encoding);
+  await runSteps(steps, run);
+  const serving = await waitUntilServing(config.stateDir, answerTimeoutMs);
+  if (serving === undefined) throw noAnswerError(location);
+  await printLine(welcomeText(serving, config));
   return exitCodes.ok;
 }
 
 /** systemctl and loginctl find a user's systemd by this variable, which su and cron do not set (pam_systemd(8)). */
-export function environmentFor(config: Config, { owner: { uid } }: Place): { readonly [name: string]: string } {
+export function environmentFor(
+  config: Config, { owner: { uid } }: ServiceLocation,
+): { readonly [name: string]: string } {
   return { XDG_RUNTIME_DIR: `/run/user/${uid}`, ...config.jobEnvironment };
 }
 
-function described({ supervisor, owner }: Place, service: Service): string {
+function describeService({ supervisor, owner }: ServiceLocation, service: Service): string {
   try {
     return supervisor.describe(service, owner);
   } catch (error) {
-    if (error instanceof RangeError) throw new CommandError(`Cannot install a service: ${error.message}`, {
-      cause: error,
-    });
+    if (error instanceof RangeError) {
+      throw new CommandError(`Cannot install a service: ${error.message}`, { cause: error });
+    }
     throw error;
   }
 }
 
-async function preview(place: Place, content: string, obstacle: string | undefined): Promise<number> {
-  const { supervisor, owner, file, installed } = place;
-  const change = installed === undefined ? 'new' : installed === content ? 'same' : 'changed';
-  await write(planText(place, content, supervisor.start(owner, change, file)));
+async function preview(location: ServiceLocation, content: string, obstacle: string | undefined): Promise<number> {
+  const { supervisor, owner, file, installed } = location;
+  const change = changeOf(installed, content);
+  await write(planText(location, content, supervisor.start(owner, change, file)));
   await write(`\n${file}:\n\n${content.replaceAll('\r', '').replaceAll(/^(?=.)/gm, '    ')}`);
-  if (obstacle !== undefined) say(`It cannot be done here: ${obstacle}`);
+  if (obstacle !== undefined) printMessage(`It cannot be done here: ${obstacle}`);
   return exitCodes.ok;
 }
 
-function planText({ supervisor, owner, file }: Place, content: string | undefined, steps: readonly Step[]): string {
+function planText(
+  { supervisor, owner, file }: ServiceLocation, content: string | undefined, steps: readonly SupervisorStep[],
+): string {
   const lines = [
     ...(content === undefined ? [] : [`  write  ${file}`]),
     ...steps.map((step) => `  run    ${commandLine(step)}${step.why === undefined ? '' : `   # ${step.why}`}`),
@@ -131,13 +136,13 @@ function planText({ supervisor, owner, file }: Place, content: string | undefine
 }
 
 /** @throws CommandError when a server other than the service holds the state directory: the service could not start. */
-async function mustBeFree(place: Place, config: Config, run: Run): Promise<void> {
-  const holder = await ownerOf(config.stateDir);
+async function assertNoOtherServer(location: ServiceLocation, config: Config, run: RunStep): Promise<void> {
+  const holder = await liveServer(config.stateDir);
   if (holder === undefined) return;
-  const { isRunning } = place.installed === undefined
+  const { isRunning } = location.installed === undefined
     ? { isRunning: false }
-    : place.supervisor.state(await run(place.supervisor.query(place.owner)));
-  if (isRunning !== false && stateDirOf(place) === config.stateDir) return;
+    : location.supervisor.state(await run(location.supervisor.query(location.owner)));
+  if (isRunning !== false && stateDirOf(location) === config.stateDir) return;
   throw new CommandError(
     `Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`,
     { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs continue, and the service finds them` },
@@ -145,28 +150,33 @@ async function mustBeFree(place: Place, config: Config, run: Run): Promise<void>
 }
 
 /** The same description may stand for a newer program; a service that updated itself is newer than this program. */
-async function changeOf({ installed }: Place, content: string, config: Config): Promise<Change> {
-  if (installed === undefined) return 'new';
-  if (installed !== content) return 'changed';
-  const running = (await ownerOf(config.stateDir))?.version;
+async function changeToRunning({ installed }: ServiceLocation, content: string, config: Config): Promise<Change> {
+  const change = changeOf(installed, content);
+  if (change !== 'same') return change;
+  const running = (await liveServer(config.stateDir))?.version;
   return running !== undefined && compareVersions(running, ownVersion()) < 0 ? 'changed' : 'same';
 }
 
-function warn(config: Config, service: Service): void {
-  const text = fragile(service);
-  if (text !== undefined) say(text);
+function changeOf(installed: string | undefined, content: string): Change {
+  if (installed === undefined) return 'new';
+  return installed === content ? 'same' : 'changed';
+}
+
+function printWarnings(config: Config, service: Service): void {
+  const text = fragilityWarning(service);
+  if (text !== undefined) printMessage(text);
   const secret = config.proxyReport().filter(({ hasCredentials }) => hasCredentials);
   for (const variable of new Set(secret.map((report) => report.variable))) {
-    say(`${variable} is passed on to the service without its user and password, as others can read the file`);
+    printMessage(`${variable} is passed on to the service without its user and password, as others can read the file`);
   }
   const key = config.settings().find(({ name }) => name === 'api-key');
-  if (key?.source === 'environment') say(
-    `${key.where} is not passed on to the service: it has a key of its own, in its state directory`,
-  );
+  if (key?.source === 'environment') {
+    printMessage(`${key.where} is not passed on to the service: it has a key of its own, in its state directory`);
+  }
 }
 
 /** Writes to a new file and renames it: a supervisor never reads half of it. Others may read it, as they may `ps`. */
-function writeWhole(file: string, content: string, encoding: 'utf8' | 'utf16le'): void {
+function writeAtomically(file: string, content: string, encoding: 'utf8' | 'utf16le'): void {
   const beside = `${file}.${process.pid}`;
   try {
     makeFolder(dirname(file));
@@ -177,14 +187,14 @@ function writeWhole(file: string, content: string, encoding: 'utf8' | 'utf16le')
   }
 }
 
-function silent({ supervisor, owner }: Place): CommandError {
+function noAnswerError({ supervisor, owner }: ServiceLocation): CommandError {
   const logs = supervisor.logs(owner);
-  return new CommandError(`The service is installed, but has not answered for ${answerMs / 1000} s`, {
+  return new CommandError(`The service is installed, but has not answered for ${answerTimeoutMs / 1000} s`, {
     hint: logs === undefined ? 'See: sidecar status' : `See: ${logs}`,
   });
 }
 
-function welcome({ url }: Serving, config: Config): string {
+function welcomeText({ url }: ListeningServer, config: Config): string {
   const setting = config.settings().find(({ name }) => name === 'api-key');
   const inFile = setting?.source === 'file' ? setting.where : undefined;
   const key = inFile === undefined ? `$(cat ${quote(join(config.stateDir, 'api-key'))})` : '$(sidecar key show)';

@@ -4,7 +4,8 @@
  */
 import { posix } from 'node:path';
 import {
-  type Change, type Outcome, type Owner, type Service, type ServiceState, type Step, type Supervisor, serviceName,
+  type Change, type Owner, type Service, type ServiceState, type StepResult, type Supervisor, type SupervisorStep,
+  serviceName,
 } from './service.ts';
 import { escapeXml, unescapeXml } from './xml.ts';
 
@@ -18,7 +19,7 @@ export const launchd: Supervisor = {
   words: wordsOf,
   start,
   stop: (owner) => [bootout(owner)],
-  forget: () => [],
+  afterRemoval: () => [],
   query: (owner) => launchctl('print', target(owner)),
   state: stateOf,
   logs: (owner) => `tail -F '${logFile(owner)}'`,
@@ -70,12 +71,14 @@ function wordsOf(content: string): string[] {
 }
 
 /** launchctl(1): `bootstrap` takes a domain and a file, `bootout` and `print` a service in a domain. */
-function start(owner: Owner, change: Change, file: string): Step[] {
+function start(owner: Owner, change: Change, file: string): SupervisorStep[] {
   // The service that was just booted out may still be ending, for up to ExitTimeOut seconds.
   const attempts = change === 'changed' ? 35 : 1;
-  if (change === 'same') return [
-    { ...launchctl('kickstart', target(owner)), otherwise: 'Run: sidecar uninstall; sidecar install' },
-  ];
+  if (change === 'same') {
+    return [
+      { ...launchctl('kickstart', target(owner)), otherwise: 'Run: sidecar uninstall; sidecar install' },
+    ];
+  }
   return [
     ...(change === 'changed' ? [bootout(owner)] : []),
     {
@@ -89,11 +92,11 @@ function start(owner: Owner, change: Change, file: string): Step[] {
   ];
 }
 
-function bootout(owner: Owner): Step {
+function bootout(owner: Owner): SupervisorStep {
   return { ...launchctl('bootout', target(owner)), otherwise: 'It was not loaded, or ends only now' };
 }
 
-function launchctl(...args: readonly string[]): Step {
+function launchctl(...args: readonly string[]): SupervisorStep {
   return { program: 'launchctl', args };
 }
 
@@ -113,7 +116,7 @@ function logFile(owner: Owner): string {
   return posix.join(library(owner), 'Logs', `${serviceName}.log`);
 }
 
-function stateOf({ exitCode, stdout }: Outcome): ServiceState {
+function stateOf({ exitCode, stdout }: StepResult): ServiceState {
   if (exitCode !== 0) return { detail: 'not loaded', isRunning: false };
   const detail = /^\tstate = (.+)$/m.exec(stdout)?.[1] ?? 'unknown';
   const pid = Number(/^\tpid = (\d+)$/m.exec(stdout)?.[1] ?? 0);

@@ -6,21 +6,22 @@ import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { quote } from '../../base/shell-word.ts';
 import { CommandError } from '../failure.ts';
-import { say } from '../print.ts';
-import type { Outcome, Step } from './service.ts';
+import { printMessage } from '../print.ts';
+import type { StepResult, SupervisorStep } from './service.ts';
 
 /** Runs one command; reports how it ended as a value, not as an exception. */
-export type Run = (step: Step) => Promise<Outcome>;
+export type RunStep = (step: SupervisorStep) => Promise<StepResult>;
 
 /** Milliseconds for one command. A stop may take the 30 seconds that the service is given. */
 const timeoutMs = 60_000;
 
 /** @param environment For the commands; language and time zone are replaced, so that their output can be parsed. */
-export function runner(environment: { readonly [name: string]: string }): Run {
+export function createStepRunner(environment: { readonly [name: string]: string }): RunStep {
   const env = { ...environment, LC_ALL: 'C', TZ: 'UTC' };
   return ({ program, args }) => new Promise((resolve) => {
     execFile(program, [...args], { env, timeout: timeoutMs }, (error, stdout, stderr) => {
-      const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : undefined;
+      const code = error === null ? 0 : error.code;
+      const exitCode = typeof code === 'number' ? code : undefined;
       resolve({ exitCode, stdout, stderr: stderr || (error !== null && exitCode === undefined ? error.message : '') });
     });
   });
@@ -31,7 +32,7 @@ export function runner(environment: { readonly [name: string]: string }): Run {
  *
  * @throws CommandError with the supervisor's message.
  */
-export async function carryOut(steps: readonly Step[], run: Run): Promise<void> {
+export async function runSteps(steps: readonly SupervisorStep[], run: RunStep): Promise<void> {
   for (const step of steps) {
     const outcome = await attempt(step, run);
     if (outcome.exitCode === 0) continue;
@@ -42,17 +43,17 @@ export async function carryOut(steps: readonly Step[], run: Run): Promise<void> 
         `Cannot run "${commandLine(step)}": ${said}`, step.hint === undefined ? {} : { hint: step.hint },
       );
     }
-    say(`"${commandLine(step)}" failed: ${said}`);
-    say(step.otherwise);
+    printMessage(`"${commandLine(step)}" failed: ${said}`);
+    printMessage(step.otherwise);
   }
 }
 
 /** The command of a step as it can be typed into a shell. */
-export function commandLine({ program, args }: Step): string {
+export function commandLine({ program, args }: SupervisorStep): string {
   return [program, ...args].map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : quote(word))).join(' ');
 }
 
-async function attempt(step: Step, run: Run): Promise<Outcome> {
+async function attempt(step: SupervisorStep, run: RunStep): Promise<StepResult> {
   for (let left = step.attempts ?? 1; ; left -= 1) {
     const outcome = await run(step);
     if (outcome.exitCode === 0 || left <= 1) return outcome;

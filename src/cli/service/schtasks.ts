@@ -4,7 +4,8 @@
  */
 import { win32 } from 'node:path';
 import {
-  type Change, type Outcome, type Owner, type Service, type ServiceState, type Step, type Supervisor, serviceName,
+  type Change, type Owner, type Service, type ServiceState, type StepResult, type Supervisor, type SupervisorStep,
+  serviceName,
 } from './service.ts';
 import { escapeXml, unescapeXml } from './xml.ts';
 
@@ -20,7 +21,7 @@ export const schtasks: Supervisor = {
     step(['/End', '/TN', serviceName], { otherwise: 'It did not run' }),
     step(['/Delete', '/F', '/TN', serviceName], { otherwise: 'It was not there, or belongs to an administrator' }),
   ],
-  forget: () => [],
+  afterRemoval: () => [],
   query: () => step(['/Query', '/TN', serviceName, '/XML']),
   state: stateOf,
   logs: () => undefined,
@@ -93,7 +94,7 @@ function wordsOf(content: string): string[] {
   return [program, ...args];
 }
 
-function start(_owner: Owner, change: Change, file: string): Step[] {
+function start(_owner: Owner, change: Change, file: string): SupervisorStep[] {
   const run = step(['/Run', '/TN', serviceName]);
   if (change === 'same') return [run];
   return [
@@ -105,12 +106,12 @@ function start(_owner: Owner, change: Change, file: string): Step[] {
   ];
 }
 
-function step(args: readonly string[], more: Partial<Step> = {}): Step {
+function step(args: readonly string[], more: Partial<SupervisorStep> = {}): SupervisorStep {
   return { program: 'schtasks', args, ...more };
 }
 
 /** `isRunning` stays unknown: schtasks reports it only in the language of the machine. */
-function stateOf({ exitCode }: Outcome): ServiceState {
+function stateOf({ exitCode }: StepResult): ServiceState {
   return exitCode === 0
     ? { detail: 'registered', isRunning: undefined }
     : { detail: 'not registered', isRunning: false };

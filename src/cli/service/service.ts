@@ -28,7 +28,7 @@ export interface Service {
 }
 
 /** One command of the supervisor. */
-export interface Step {
+export interface SupervisorStep {
   readonly program: string;
   readonly args: readonly string[];
   /** What the step is for, if its command does not tell. */
@@ -42,7 +42,7 @@ export interface Step {
 }
 
 /** How a command ended. */
-export interface Outcome {
+export interface StepResult {
   /** `undefined`: the program is missing, or took too long. */
   readonly exitCode: number | undefined;
   readonly stdout: string;
@@ -73,13 +73,13 @@ export interface Supervisor {
   /** The words of the service in a description: the inverse of `describe`. */
   readonly words: (content: string) => readonly string[];
   /** Steps after the file was written. */
-  readonly start: (owner: Owner, change: Change, file: string) => readonly Step[];
+  readonly start: (owner: Owner, change: Change, file: string) => readonly SupervisorStep[];
   /** Steps before the file is removed. A service that does not run is not a failure. */
-  readonly stop: (owner: Owner) => readonly Step[];
+  readonly stop: (owner: Owner) => readonly SupervisorStep[];
   /** Steps after the file was removed. */
-  readonly forget: (owner: Owner) => readonly Step[];
-  readonly query: (owner: Owner) => Step;
-  readonly state: (outcome: Outcome) => ServiceState;
+  readonly afterRemoval: (owner: Owner) => readonly SupervisorStep[];
+  readonly query: (owner: Owner) => SupervisorStep;
+  readonly state: (outcome: StepResult) => ServiceState;
   /** The command that shows the log of the service; `undefined`: there is no log. */
   readonly logs: (owner: Owner) => string | undefined;
 }
@@ -90,6 +90,6 @@ export function flagIn(words: readonly string[], name: string): string | undefin
 }
 
 /** @throws RangeError naming the word: the supervisors' files cannot hold a control character, or change it. */
-export function refuseControl(word: string): void {
+export function assertNoControlCharacter(word: string): void {
   if (/[\u0000-\u001f\u007f]/.test(word)) throw new RangeError(`${JSON.stringify(word)} holds a control character`);
 }

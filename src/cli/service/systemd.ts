@@ -5,13 +5,13 @@
 import { posix } from 'node:path';
 import {
   type Change,
-  type Outcome,
+  type StepResult,
   type Owner,
   type Service,
   type ServiceState,
-  type Step,
+  type SupervisorStep,
   type Supervisor,
-  refuseControl,
+  assertNoControlCharacter,
   serviceName,
 } from './service.ts';
 
@@ -31,7 +31,7 @@ export const systemd: Supervisor = {
       otherwise: `Stop it by hand: systemctl ${flags(owner)}stop ${unit}`,
     }),
   ],
-  forget: (owner) => [
+  afterRemoval: (owner) => [
     systemctl(owner, ['daemon-reload'], { otherwise: 'systemd shows the service until it is started again' }),
   ],
   query: (owner) => systemctl(
@@ -95,7 +95,7 @@ export function systemdUnit({ words, environment }: Service, { scope }: Owner): 
  * @throws RangeError for a control character.
  */
 export function systemdWord(word: string): string {
-  refuseControl(word);
+  assertNoControlCharacter(word);
   const escaped = word.replaceAll(/[\\"]/g, '\\$&').replaceAll('%', '%%');
   return /^[\w@:./=,+%-]+$/.test(word) ? escaped : `"${escaped}"`;
 }
@@ -111,9 +111,9 @@ export function systemdArgument(word: string): string {
  * @throws RangeError when systemd refuses the path: "Executable name contains special characters".
  */
 export function systemdProgram(path: string): string {
-  if (/["'\\]/.test(path)) throw new RangeError(
-    `systemd runs no program with a quote or a backslash in its path: ${path}`,
-  );
+  if (/["'\\]/.test(path)) {
+    throw new RangeError(`systemd runs no program with a quote or a backslash in its path: ${path}`);
+  }
   return systemdWord(path);
 }
 
@@ -125,7 +125,7 @@ function wordsOf(content: string): string[] {
   });
 }
 
-function start(owner: Owner, change: Change): Step[] {
+function start(owner: Owner, change: Change): SupervisorStep[] {
   const { user, scope } = owner;
   const hint =
     `Log in as ${user} (su and sudo do not), or type: sudo loginctl enable-linger ${user}; then run this again`;
@@ -140,7 +140,7 @@ function start(owner: Owner, change: Change): Step[] {
 }
 
 /** loginctl(1): "a user manager is spawned for the user at boot and kept around after logouts". */
-function linger(user: string): Step {
+function linger(user: string): SupervisorStep {
   return {
     program: 'loginctl',
     args: ['enable-linger', '--no-ask-password', user],
@@ -150,7 +150,7 @@ function linger(user: string): Step {
   };
 }
 
-function systemctl(owner: Owner, args: readonly string[], more: Partial<Step> = {}): Step {
+function systemctl(owner: Owner, args: readonly string[], more: Partial<SupervisorStep> = {}): SupervisorStep {
   return {
     program: 'systemctl', args: [...(owner.scope === 'user' ? ['--user'] : []), '--no-ask-password', ...args], ...more,
   };
@@ -160,7 +160,7 @@ function flags({ scope }: Owner): string {
   return scope === 'user' ? '--user ' : '';
 }
 
-function stateOf({ exitCode, stdout }: Outcome): ServiceState {
+function stateOf({ exitCode, stdout }: StepResult): ServiceState {
   if (exitCode !== 0) return { detail: 'unknown', isRunning: undefined };
   const properties = new Map(stdout.split('\n').map((line) => [line.replace(/=.*/, ''), line.replace(/^[^=]*=/, '')]));
   const active = properties.get('ActiveState') ?? 'unknown';

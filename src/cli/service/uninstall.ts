@@ -7,8 +7,8 @@ import type { Config } from '../../config/config.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
 import { printLine } from '../print.ts';
-import { type Place, mustBeAllowed, placeAsked, scopeOptions, stateDirOf } from './detect.ts';
-import { type Run, carryOut, commandLine, runner } from './run.ts';
+import { type ServiceLocation, assertPermitted, locateRequestedService, scopeOptions, stateDirOf } from './detect.ts';
+import { type RunStep, runSteps, commandLine, createStepRunner } from './run.ts';
 import { serviceName } from './service.ts';
 import { environmentFor } from './install.ts';
 
@@ -26,44 +26,47 @@ export const command: Command = defineCommand({
   isAboutItself: true,
   examples: [{ line: 'sidecar uninstall --dry-run', what: 'look first' }],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
-    const place = placeAsked(values, config, 'uninstall');
+    const location = locateRequestedService(values, config, 'uninstall');
     return uninstall({
-      config, place, isDryRun: values['dry-run'] === true, run: runner(environmentFor(config, place)),
+      config, location, isDryRun: values['dry-run'] === true, run: createStepRunner(environmentFor(config, location)),
     });
   },
 });
 
-export interface Removal {
+export interface UninstallOptions {
   readonly config: Config;
-  readonly place: Place;
+  readonly location: ServiceLocation;
   readonly isDryRun: boolean;
-  readonly run: Run;
+  readonly run: RunStep;
 }
 
 /** @throws CommandError when the user may not remove the service, or a step of it fails. */
-export async function uninstall({ config, place, isDryRun, run }: Removal): Promise<number> {
-  const { supervisor, owner, file, installed } = place;
+export async function uninstall({ config, location, isDryRun, run }: UninstallOptions): Promise<number> {
+  const { supervisor, owner, file, installed } = location;
   const whose = owner.scope === 'system' ? 'this machine' : owner.user;
   if (installed === undefined) {
     await printLine(`No service of ${whose} is installed (looked for ${file})`);
     return exitCodes.ok;
   }
-  const [stop, forget] = [supervisor.stop(owner), supervisor.forget(owner)];
+  const [stop, afterRemoval] = [supervisor.stop(owner), supervisor.afterRemoval(owner)];
   const runs = (steps: typeof stop): string[] => steps.map((step) => `  run    ${commandLine(step)}`);
   await printLine([
-    `The service ${serviceName} of ${whose} (${supervisor.name}):`, ...runs(stop), `  remove ${file}`, ...runs(forget),
+    `The service ${serviceName} of ${whose} (${supervisor.name}):`,
+    ...runs(stop),
+    `  remove ${file}`,
+    ...runs(afterRemoval),
   ].join('\n'));
   if (isDryRun) return exitCodes.ok;
-  mustBeAllowed(place, ['uninstall', '--system']);
-  await carryOut(stop, run);
+  assertPermitted(location, ['uninstall', '--system']);
+  await runSteps(stop, run);
   rmSync(file, { force: true });
-  await carryOut(forget, run);
-  await printLine(farewell(place, config));
+  await runSteps(afterRemoval, run);
+  await printLine(removedText(location, config));
   return exitCodes.ok;
 }
 
-function farewell(place: Place, config: Config): string {
-  const stateDir = stateDirOf(place) ?? config.stateDir;
+function removedText(location: ServiceLocation, config: Config): string {
+  const stateDir = stateDirOf(location) ?? config.stateDir;
   const jobs = process.platform === 'win32' ? 'Its jobs ended with it.'
     : `Running jobs continue: to end them, run "sidecar serve --state-dir '${stateDir}'" and "sidecar kill".`;
   return `\nThe service is removed. ${jobs}\n`

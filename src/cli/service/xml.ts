@@ -2,7 +2,7 @@
  * Escapes text for XML, and back (https://www.w3.org/TR/xml/ §2.4 and §4.6).
  * @module
  */
-import { refuseControl } from './service.ts';
+import { assertNoControlCharacter } from './service.ts';
 
 const entities: { readonly [character: string]: string } = {
   '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;',
@@ -10,7 +10,7 @@ const entities: { readonly [character: string]: string } = {
 
 /** @throws RangeError for a control character: XML 1.0 cannot represent most of them. */
 export function escapeXml(text: string): string {
-  refuseControl(text);
+  assertNoControlCharacter(text);
   return text.replaceAll(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 

@@ -23,9 +23,9 @@ export interface Word {
   readonly isCommand: boolean;
 }
 
-export const mostCandidates = 500;
+export const maxCandidates = 500;
 const startsCommand = /(?:^|[|&;({!]|\b(?:do|then|else|elif|if|while|until|time|exec|sudo|command|env|nohup))\s*$/;
-const reserved = /[^\w./:=@%+,\-\u0080-\uffff]/g;
+const needsEscape = /[^\w./:=@%+,\-\u0080-\uffff]/g;
 
 /** The last word of a line. */
 export function wordAt(line: string): Word {
@@ -50,7 +50,7 @@ export function wordAt(line: string): Word {
 export function completionScript(word: Word): string {
   const pattern = `${word.directory}${quote(word.name)}*`;
   const commands = `if [ -n "\${BASH_VERSION-}" ]; then
-    compgen -c -- ${quote(word.name)} | head -n ${mostCandidates} | tr '\\n' '\\0'
+    compgen -c -- ${quote(word.name)} | head -n ${maxCandidates} | tr '\\n' '\\0'
   else
     IFS=:
     for d in $PATH; do
@@ -59,7 +59,7 @@ export function completionScript(word: Word): string {
   fi`;
   const files = `n=0; for f in ${pattern}; do
   [ -e "$f" ] || [ -L "$f" ] || continue
-  n=$((n + 1)); [ "$n" -le ${mostCandidates} ] || break
+  n=$((n + 1)); [ "$n" -le ${maxCandidates} ] || break
   if [ -d "$f" ]; then printf '%s/\\0' "\${f##*/}"; else printf '%s\\0' "\${f##*/}"; fi
 done`;
   // Makes zsh split and glob like sh, and turns off -e, -f and -u of the session; the subshell discards both.
@@ -72,14 +72,14 @@ done`;
 export function completionsOf(word: Word, output: string): string[] {
   const names = [...new Set(output.split('\0').slice(0, -1))]
     .filter((name) => name.startsWith(word.name) && !/[\x00-\x1f\x7f-\x9f]/.test(name));
-  return names.sort().slice(0, mostCandidates).map((name) => `${word.kept}${written(word, name)}`);
+  return names.sort().slice(0, maxCandidates).map((name) => `${word.kept}${quoteCandidate(word, name)}`);
 }
 
 /** Quotes a name for the shell, within the open quote; a file closes that quote, a directory leaves it open. */
-function written(word: Word, name: string): string {
+function quoteCandidate(word: Word, name: string): string {
   const isDirectory = name.endsWith('/');
   const opened = scan(word.kept).open === word.quote ? '' : word.quote;
-  if (word.quote === '') return `${name.replaceAll(reserved, '\\$&')}${isDirectory ? '' : ' '}`;
+  if (word.quote === '') return `${name.replaceAll(needsEscape, '\\$&')}${isDirectory ? '' : ' '}`;
   const inside = word.quote === '"' ? name.replaceAll(/["\\$`]/g, '\\$&') : name.replaceAll("'", "'\\''");
   return `${opened}${inside}${isDirectory ? '' : `${word.quote} `}`;
 }
@@ -87,15 +87,16 @@ function written(word: Word, name: string): string {
 /** Leaves a `~` or a variable at the beginning to the shell, and quotes everything else. */
 function directoryFor(typed: string, before: string): string {
   const tilde = /^~[\w.-]*\//.exec(before)?.[0];
-  if (tilde !== undefined && typed.startsWith('~'))
+  if (tilde !== undefined && typed.startsWith('~')) {
     return `${tilde}${tilde === before ? '' : quote(before.slice(tilde.length))}`;
+  }
   const variable = /^"?\$(?:\{(\w+)\}|(\w+))/.exec(typed);
   const [whole, name] = variable ? [variable[0].replace('"', ''), variable[1] ?? variable[2]] : ['', ''];
   if (whole !== '' && before.startsWith(whole)) return `"\${${name}}"${quote(before.slice(whole.length))}`;
   return before === '' ? '' : quote(before);
 }
 
-interface Scanned {
+interface ScanResult {
   readonly start: number;
   readonly open: Word['quote'];
   /** The characters of the word, without quotes. */
@@ -103,7 +104,7 @@ interface Scanned {
 }
 
 /** Follows Shell Command Language 2.2, as far as it decides where a word begins. */
-function scan(line: string): Scanned {
+function scan(line: string): ScanResult {
   let start = 0;
   let open: Word['quote'] = '';
   let characters: { text: string; end: number }[] = [];

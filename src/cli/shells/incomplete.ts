@@ -9,7 +9,7 @@ const endsEarly =
   /unexpected end of file|unexpected EOF|end of file unexpected|unterminated quoted|delimited by end-of-file/i;
 /** An odd number of backslashes at the end. */
 const continued = /(?:^|[^\\])(?:\\\\)*\\$/;
-const longestAsked = 256 * 1024;
+const maxCheckedCharacters = 256 * 1024;
 
 /**
  * Asks a shell of this machine, which only parses the text. `false` when no shell is found: then each line is a
@@ -20,8 +20,10 @@ export function isIncomplete(text: string): boolean {
   // Most lines are complete by themselves.
   if (
     /^[\w\s./:=@%+,-]*$/.test(text) && !/\b(?:if|for|while|until|case|select|do|then|else)\b/.test(text)
-  ) return false;
-  if (text.length > longestAsked) return false;
+  ) {
+    return false;
+  }
+  if (text.length > maxCheckedCharacters) return false;
   const env = { PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin', LC_ALL: 'C' };
   for (const shell of ['bash', 'sh']) {
     const { status, stderr } = spawnSync(shell, ['-n'], { input: `${text}\n`, env, encoding: 'utf8' });

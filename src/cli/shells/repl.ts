@@ -7,31 +7,31 @@ import type { JobId, Sidecar } from '../../client/client.ts';
 import { completionScript, completionsOf, wordAt } from './completion.ts';
 import { exitCodes, explain } from '../failure.ts';
 import { isIncomplete } from './incomplete.ts';
-import { type Interrupts, interruptedExitCode, untilReached } from '../interrupts.ts';
+import { type Interrupts, interruptedExitCode, retryUntilReached } from '../interrupts.ts';
 import { type LineEditor, openLineEditor } from '../line-editor.ts';
-import { oneLine, say } from '../print.ts';
-import { type SessionRequest, askShell, runInShell } from './shell-job.ts';
+import { oneLine, printMessage } from '../print.ts';
+import { type SessionRequest, queryShell, runInShell } from './shell-job.ts';
 import { deliver } from '../stdin.ts';
-import { tell } from '../streams.ts';
+import { writeStderr } from '../streams.ts';
 
 /** `exit` ends the conversation, not the shell, which other clients use, too. */
-export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
+export const exitLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
 
 const encoder = new TextEncoder();
 const newline = 0x0a;
 /** Capacity of a FIFO (pipe(7)). */
-const mostGivenBytes = 64 * 1024;
+const maxUnreadBytes = 64 * 1024;
 
 /** Resolves with the exit code of the last command, or of `exit`. */
-export async function converse(sidecar: Sidecar, session: SessionRequest): Promise<number> {
-  return new Conversation(sidecar, session).run();
+export async function runRepl(sidecar: Sidecar, session: SessionRequest): Promise<number> {
+  return new Repl(sidecar, session).run();
 }
 
-class Conversation {
+class Repl {
   readonly #sidecar: Sidecar;
   readonly #session: SessionRequest;
   readonly #editor: LineEditor = openLineEditor();
-  #running: RunningLine | undefined;
+  #running: RunningCommand | undefined;
   /** Typed lines that no command has read. */
   #typedAhead: string[] = [];
   /** Lines of an incomplete command. */
@@ -76,7 +76,7 @@ class Conversation {
     const command = this.#lines.join('\n');
     if (isIncomplete(command)) return this.#ask();
     this.#lines = [];
-    const leaving = leavingLine.exec(command);
+    const leaving = exitLine.exec(command);
     if (leaving) return this.#finish(leaving[1] === undefined ? this.#exitCode : Number(leaving[1]) & 0xff);
     if (command.trim() === '') return this.#ask();
     this.#editor.prompt('');
@@ -84,22 +84,22 @@ class Conversation {
   }
 
   async #execute(command: string): Promise<void> {
-    const running = new RunningLine(this.#sidecar);
+    const running = new RunningCommand(this.#sidecar);
     this.#running = running;
     let last = newline;
     try {
       this.#exitCode = await runInShell(this.#sidecar, this.#session, command, {
         interrupts: running, isStdinForwarded: false, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
-        onEnded: ({ stdinUnreadBytes = 0 }) => running.unread(stdinUnreadBytes),
+        onEnded: ({ stdinUnreadBytes = 0 }) => running.setUnreadBytes(stdinUnreadBytes),
       });
     } catch (error) {
-      this.#exitCode = running.leaving.aborted ? interruptedExitCode : told(error);
+      this.#exitCode = running.leaving.aborted ? interruptedExitCode : printFailure(error);
     }
     const typedAhead = await running.typedAhead();
     this.#running = undefined;
     running.close();
     // The prompt would overwrite a last line without a newline.
-    if (last !== newline && process.stdout.isTTY) tell('\n');
+    if (last !== newline && process.stdout.isTTY) writeStderr('\n');
     if (running.finalExitCode !== undefined) return this.#finish(running.finalExitCode);
     this.#typedAhead = [...typedAhead, ...this.#typedAhead];
     this.#ask();
@@ -110,7 +110,7 @@ class Conversation {
   #takeTypedAhead(): void {
     while (this.#typedAhead.length > 0 && !this.#running) {
       const line = this.#typedAhead.shift() ?? '';
-      tell(`${line}\n`);
+      writeStderr(`${line}\n`);
       this.#line(line);
     }
   }
@@ -119,7 +119,7 @@ class Conversation {
   async #complete(line: string): Promise<readonly [string[], string]> {
     const word = wordAt(line);
     if (this.#running) return [[], word.typed];
-    const output = await askShell(this.#sidecar, this.#session, completionScript(word));
+    const output = await queryShell(this.#sidecar, this.#session, completionScript(word));
     return [completionsOf(word, output), word.typed];
   }
 
@@ -128,7 +128,7 @@ class Conversation {
       this.#editor.discard();
       return this.#running.interrupt();
     }
-    tell('^C\n');
+    writeStderr('^C\n');
     this.#editor.discard();
     this.#lines = [];
     this.#ask();
@@ -136,7 +136,7 @@ class Conversation {
 
   #end(): void {
     if (this.#running) return this.#running.endInput();
-    tell('\n');
+    writeStderr('\n');
     this.#finish(this.#exitCode);
   }
 
@@ -147,43 +147,43 @@ class Conversation {
   }
 }
 
-/** A running command, and what is typed meanwhile. */
-class RunningLine implements Interrupts {
+/** A running command, and what is typed while it runs. */
+class RunningCommand implements Interrupts {
   readonly #sidecar: Sidecar;
   readonly #leaving = new AbortController();
-  readonly #aimed: Promise<JobId>;
+  readonly #jobId: Promise<JobId>;
   #id: JobId | undefined;
-  #aim: (id: JobId) => void = () => undefined;
+  #resolveJobId: (id: JobId) => void = () => undefined;
   #interrupts = 0;
-  #typing: Promise<unknown>;
+  #lastDelivery: Promise<unknown>;
   /** The end of what the command was given. */
-  #given = Buffer.alloc(0);
+  #deliveredInput = Buffer.alloc(0);
   /** What the command did not take. */
-  #untaken = Buffer.alloc(0);
+  #rejectedInput = Buffer.alloc(0);
   #unreadBytes = 0;
   /** Set when the conversation ends with the command. */
   finalExitCode: number | undefined;
 
   constructor(sidecar: Sidecar) {
     this.#sidecar = sidecar;
-    this.#aimed = new Promise((resolve) => { this.#aim = resolve; });
-    this.#typing = this.#aimed;
+    this.#jobId = new Promise((resolve) => { this.#resolveJobId = resolve; });
+    this.#lastDelivery = this.#jobId;
   }
 
   get leaving(): AbortSignal {
     return this.#leaving.signal;
   }
 
-  aim(_: Sidecar, id: JobId): void {
+  setTarget(_: Sidecar, id: JobId): void {
     this.#id = id;
-    this.#aim(id);
+    this.#resolveJobId(id);
   }
 
   /** The first interrupt cancels with SIGINT, the second with SIGKILL, the third leaves the command alone. */
   interrupt(): void {
     this.#interrupts += 1;
     if (this.#interrupts > 2) return this.#leave();
-    if (this.#interrupts === 2) say('ending the command; once more to leave it alone');
+    if (this.#interrupts === 2) printMessage('ending the command; once more to leave it alone');
     this.#cancel(this.#interrupts === 1 ? { signal: 'SIGINT' } : { signal: 'SIGKILL', graceSeconds: 0 });
   }
 
@@ -207,16 +207,16 @@ class RunningLine implements Interrupts {
   }
 
   /** @param bytes How much of its input the command has not read. */
-  unread(bytes: number): void {
+  setUnreadBytes(bytes: number): void {
     this.#unreadBytes = bytes;
   }
 
   /** Lines typed but not read. Empty after an interrupt, which discards a terminal's input (termios(3), NOFLSH). */
   async typedAhead(): Promise<readonly string[]> {
     if (this.#interrupts > 0 || this.leaving.aborted || this.#id === undefined) return [];
-    for (let last: unknown; last !== this.#typing;) await (last = this.#typing);
+    for (let last: unknown; last !== this.#lastDelivery;) await (last = this.#lastDelivery);
     const rest = Buffer.concat([
-      this.#given.subarray(Math.max(0, this.#given.length - this.#unreadBytes)), this.#untaken,
+      this.#deliveredInput.subarray(Math.max(0, this.#deliveredInput.length - this.#unreadBytes)), this.#rejectedInput,
     ]);
     return rest.toString().split('\n').slice(0, -1);
   }
@@ -227,11 +227,11 @@ class RunningLine implements Interrupts {
 
   #cancel(how: { signal?: 'SIGINT' | 'SIGKILL' | 'SIGHUP' | 'SIGPIPE'; graceSeconds?: number }): void {
     const signal = this.leaving;
-    void this.#aimed.then((id) => untilReached(() => this.#sidecar.jobs.cancel(id, how, { signal }), signal));
+    void this.#jobId.then((id) => retryUntilReached(() => this.#sidecar.jobs.cancel(id, how, { signal }), signal));
   }
 
   #leave(): void {
-    say(this.#id === undefined
+    printMessage(this.#id === undefined
       ? 'leaving'
       : `leaving job ${this.#id}, which may still run; "sidecar logs -f ${this.#id}" follows it`);
     this.#leaving.abort();
@@ -239,20 +239,20 @@ class RunningLine implements Interrupts {
 
   /** Delivers one text after another, so that they keep their order. */
   #deliver(bytes: Uint8Array, eof: boolean): void {
-    this.#typing = this.#typing.then(async () => {
+    this.#lastDelivery = this.#lastDelivery.then(async () => {
       try {
-        const isTaken = await deliver(this.#sidecar, await this.#aimed, bytes, { eof, signal: this.leaving });
-        if (isTaken) this.#given = Buffer.concat([this.#given, bytes]).subarray(-mostGivenBytes);
-        else this.#untaken = Buffer.concat([this.#untaken, bytes]);
+        const isTaken = await deliver(this.#sidecar, await this.#jobId, bytes, { eof, signal: this.leaving });
+        if (isTaken) this.#deliveredInput = Buffer.concat([this.#deliveredInput, bytes]).subarray(-maxUnreadBytes);
+        else this.#rejectedInput = Buffer.concat([this.#rejectedInput, bytes]);
       } catch (error) {
-        if (!this.leaving.aborted) say(`that did not reach the command: ${(error as Error).message}`);
+        if (!this.leaving.aborted) printMessage(`that did not reach the command: ${(error as Error).message}`);
       }
     });
   }
 }
 
-function told(error: unknown): number {
+function printFailure(error: unknown): number {
   const { lines, exitCode } = explain(error);
-  for (const line of lines) say(line);
+  for (const line of lines) printMessage(line);
   return exitCode;
 }

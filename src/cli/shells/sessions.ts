@@ -6,9 +6,8 @@ import type { Session, SessionStatus } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, type Colour, ago, painter, printJson, say, table, terminalWidth } from '../print.ts';
-import { write } from '../streams.ts';
-import { worst } from '../report-failures.ts';
+import { type Cell, type Colour, ago, printJson, printTable } from '../print.ts';
+import { removeEach } from '../report-failures.ts';
 
 const options = {
   json: { type: 'boolean', description: 'An array of sessions as JSON; of delete, the keys of those that are gone' },
@@ -32,28 +31,20 @@ it. Deleting one cancels its jobs and forgets its state. A stopped one starts ag
 });
 
 async function run({ values, args: [action, ...keys], config }: Invocation<Values<typeof options>>): Promise<number> {
-  if (action !== undefined && action !== 'delete') throw new UsageError(
-    `Unknown action "${action}": expected delete, or nothing`, 'sessions',
-  );
+  if (action !== undefined && action !== 'delete') {
+    throw new UsageError(`Unknown action "${action}": expected delete, or nothing`, 'sessions');
+  }
   if (action !== undefined && keys.length === 0) throw new UsageError('sessions delete needs a KEY', 'sessions');
   const { sidecar } = await connect(config);
+  const isJson = values.json === true;
   if (action === 'delete') {
-    const unique = [...new Set(keys)];
-    const results = await Promise.allSettled(unique.map((key) => sidecar.shells.delete(key)));
-    const deleted = unique.filter((_, index) => results[index]?.status === 'fulfilled');
-    if (values.json === true) await printJson(deleted);
-    else for (const key of deleted) say(`session ${key} is deleted`);
-    return worst(results);
+    return removeEach(keys, (key) => sidecar.shells.delete(key), {
+      isJson, sentence: (key) => `session ${key} is deleted`,
+    });
   }
   const sessions = await sidecar.shells.list();
-  if (values.json === true) {
-    await printJson(sessions);
-    return 0;
-  }
-  const paint = painter(config.isColour(process.stdout));
-  await write(
-    table(['KEY', 'SHELL', 'STATUS', 'USED', 'JOB', 'STARTS IN'], sessions.map(row), { paint, width: terminalWidth() }),
-  );
+  if (isJson) await printJson(sessions);
+  else await printTable(['KEY', 'SHELL', 'STATUS', 'USED', 'JOB', 'STARTS IN'], sessions.map(row), config);
   return 0;
 }
 

@@ -29,26 +29,26 @@ export async function runInShell(
 }
 
 /** Milliseconds to wait for an answer, as the user waits at a prompt. */
-const askMs = 3000;
-const mostAnswerBytes = 256 * 1024;
+const queryTimeoutMs = 3000;
+const maxQueryBytes = 256 * 1024;
 
 /**
  * Runs our own command in the session and resolves with its stdout; `''` when the session is busy or the command takes
  * too long. Its job is deleted afterwards.
  */
-export async function askShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<string> {
-  const overdue = AbortSignal.timeout(askMs);
+export async function queryShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<string> {
+  const overdue = AbortSignal.timeout(queryTimeoutMs);
   let id: JobId | undefined;
   try {
     const request: PersistentShellExec = {
       ...session,
       mode: 'persistent_shell',
       command,
-      timeout: askMs / 1000,
-      maxOutputBytes: mostAnswerBytes,
+      timeout: queryTimeoutMs / 1000,
+      maxOutputBytes: maxQueryBytes,
       stdin: null,
       labels: { for: 'completion' },
-      requireShell: await isKnown(sidecar, session.sessionKey, overdue),
+      requireShell: await sessionExists(sidecar, session.sessionKey, overdue),
     };
     const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => { id = jobId; } });
     return job.stdout ?? '';
@@ -56,12 +56,12 @@ export async function askShell(sidecar: Sidecar, session: SessionRequest, comman
     // The candidates are unknown: nothing is completed.
     return '';
   } finally {
-    if (id !== undefined) void discard(sidecar, id);
+    if (id !== undefined) void deleteJob(sidecar, id);
   }
 }
 
 /** Whether the session exists. If its shell has ended, the user's next command must start a new one and report it. */
-async function isKnown(sidecar: Sidecar, sessionKey: string, signal: AbortSignal): Promise<boolean> {
+async function sessionExists(sidecar: Sidecar, sessionKey: string, signal: AbortSignal): Promise<boolean> {
   try {
     await sidecar.shells.get(sessionKey, { signal });
     return true;
@@ -71,7 +71,7 @@ async function isKnown(sidecar: Sidecar, sessionKey: string, signal: AbortSignal
   }
 }
 
-async function discard(sidecar: Sidecar, id: JobId): Promise<void> {
-  const signal = AbortSignal.timeout(askMs);
+async function deleteJob(sidecar: Sidecar, id: JobId): Promise<void> {
+  const signal = AbortSignal.timeout(queryTimeoutMs);
   await sidecar.jobs.cancel(id, {}, { signal }).then(() => sidecar.jobs.delete(id, { signal })).catch(() => undefined);
 }

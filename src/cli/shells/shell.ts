@@ -3,20 +3,20 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { workdirOf } from '../workdir.ts';
 import { createInterface } from 'node:readline';
 import { ProblemError, type Session, type Sidecar } from '../../client/client.ts';
-import { patienceMs } from '../follow-job.ts';
+import { reconnectTimeoutMs } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';
 import { isIncomplete } from './incomplete.ts';
-import { handleInterrupts, interruptedExitCode } from '../interrupts.ts';
-import { isTyped, say } from '../print.ts';
-import { converse, leavingLine } from './repl.ts';
+import { type Interrupts, withInterrupts } from '../interrupts.ts';
+import { sharedOptions } from '../options.ts';
+import { isTyped, printMessage } from '../print.ts';
+import { processFields } from '../process-fields.ts';
+import { runRepl, exitLine } from './repl.ts';
 import { type SessionRequest, runInShell } from './shell-job.ts';
 import { hasStdin } from '../stdin.ts';
-import { variables } from '../values.ts';
 
 const options = {
   command: { type: 'string', short: 'c', value: 'COMMAND', description: 'Only this one; stdin is forwarded to it' },
@@ -25,11 +25,11 @@ const options = {
     description: 'Which one: bash, zsh, sh, pwsh. Default: that of the session, or the best there is',
   },
   workdir: {
-    type: 'string', short: 'C', value: 'DIR',
+    ...sharedOptions.workdir,
     description: 'Where a new session starts. Default: here for the local server, else where the server runs',
   },
   env: {
-    type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
+    ...sharedOptions.env,
     description: 'The environment of a new session; without =VALUE that of here is passed on. May be repeated',
   },
   bootstrap: {
@@ -66,13 +66,13 @@ It has no terminal: for programs that want one there is "sidecar terminal".`,
 
 async function run(invocation: Invocation<Values<typeof options>>): Promise<number> {
   const { values, config } = invocation;
-  const connection = await connect(config, { reconnectMs: patienceMs });
+  const connection = await connect(config, { reconnectMs: reconnectTimeoutMs });
   const { sidecar } = connection;
   const session = sessionOf(invocation, connection);
   if (values.command !== undefined) return runOne(sidecar, session, values.command);
   if (!isTyped()) return runLines(sidecar, session);
-  tellSession(await known(sidecar, session.sessionKey), session.sessionKey, values);
-  return converse(sidecar, session);
+  printSession(await findSession(sidecar, session.sessionKey), session.sessionKey, values);
+  return runRepl(sidecar, session);
 }
 
 function sessionOf(
@@ -80,16 +80,12 @@ function sessionOf(
 ): SessionRequest {
   return {
     sessionKey: key,
-    ...defined({
-      shell: values.shell,
-      workdir: workdirOf(values.workdir, isLocal),
-      env: variables(values.env, config.jobEnvironment),
-      bootstrapCommand: values.bootstrap,
-    }),
+    ...processFields({ workdir: values.workdir, env: values.env }, { isLocal, environment: config.jobEnvironment }),
+    ...defined({ shell: values.shell, bootstrapCommand: values.bootstrap }),
   };
 }
 
-async function known(sidecar: Sidecar, key: string): Promise<Session | undefined> {
+async function findSession(sidecar: Sidecar, key: string): Promise<Session | undefined> {
   try {
     return await sidecar.shells.get(key);
   } catch (error) {
@@ -98,47 +94,39 @@ async function known(sidecar: Sidecar, key: string): Promise<Session | undefined
   }
 }
 
-function tellSession(session: Session | undefined, key: string, values: Values<typeof options>): void {
+function printSession(session: Session | undefined, key: string, values: Values<typeof options>): void {
   const isSeeded = values.workdir !== undefined || values.env !== undefined;
-  say(`session ${key}, ${session ? `${session.shell} as it was left` : 'a new one'}; Ctrl-D leaves it, and it stays`);
-  if (session && isSeeded) say('--workdir and --env are for new sessions: this one is as it was');
+  const state = session ? `${session.shell} as it was left` : 'a new one';
+  printMessage(`session ${key}, ${state}; Ctrl-D leaves it, and it stays`);
+  if (session && isSeeded) printMessage('--workdir and --env are for new sessions: this one is as it was');
 }
 
 async function runOne(sidecar: Sidecar, session: SessionRequest, text: string): Promise<number> {
-  const interrupts = handleInterrupts();
   const isStdinForwarded = hasStdin();
-  try {
-    return await runInShell(sidecar, session, text, {
-      interrupts, isStdinForwarded, ...(isStdinForwarded ? {} : { stdin: null }),
-    });
-  } catch (error) {
-    if (interrupts.leaving.aborted) return interruptedExitCode;
-    throw error;
-  } finally {
-    interrupts.close();
-  }
+  return withInterrupts((interrupts) => runInShell(sidecar, session, text, {
+    interrupts, isStdinForwarded, ...(isStdinForwarded ? {} : { stdin: null }),
+  }));
 }
 
 /** Runs stdin like a script: each command once it is complete; a failure does not end the script, an interrupt does. */
-async function runLines(sidecar: Sidecar, session: SessionRequest): Promise<number> {
-  const interrupts = handleInterrupts();
+function runLines(sidecar: Sidecar, session: SessionRequest): Promise<number> {
+  return withInterrupts((interrupts) => runCommands(sidecar, session, interrupts));
+}
+
+async function runCommands(sidecar: Sidecar, session: SessionRequest, interrupts: Interrupts): Promise<number> {
   let exitCode: number = exitCodes.ok;
   let isInterrupted = false;
   const interrupt = (): void => { isInterrupted = true; };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   try {
     for await (const text of commandsIn(createInterface({ input: process.stdin, crlfDelay: Infinity }))) {
-      const leaving = leavingLine.exec(text);
+      const leaving = exitLine.exec(text);
       if (leaving) return leaving[1] === undefined ? exitCode : Number(leaving[1]) & 0xff;
       exitCode = await runInShell(sidecar, session, text, { interrupts, isStdinForwarded: false, stdin: null });
       if (isInterrupted) break;
     }
     return exitCode;
-  } catch (error) {
-    if (interrupts.leaving.aborted) return interruptedExitCode;
-    throw error;
   } finally {
-    interrupts.close();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
     process.stdin.destroy();
   }

@@ -4,19 +4,16 @@
  */
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { DetachKeys, defaultDetachKeys } from './detach-keys.ts';
+import { DetachKeys, defaultDetachKeys, detachKeysOption } from './detach-keys.ts';
 import { aboutTerminal, resolveTerminal } from './terminal-ref.ts';
-import { checkTyped, showTerminal } from './window.ts';
+import { assertTypedStdin, showTerminal } from './terminal-window.ts';
 
 const options = {
   readonly: {
     type: 'boolean', short: 'r',
     description: 'Only look: nothing is typed, and the size stays; works in a pipe, too',
   },
-  'detach-keys': {
-    type: 'string', value: 'KEYS',
-    description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`,
-  },
+  'detach-keys': detachKeysOption,
 } as const;
 
 export const command: Command = defineCommand({
@@ -40,7 +37,9 @@ where it was left.`,
 async function run({ values, args: [reference = ''], config }: Invocation<Values<typeof options>>): Promise<number> {
   const isReadonly = values.readonly === true;
   const detachKeys = new DetachKeys(values['detach-keys'] ?? defaultDetachKeys);
-  if (!isReadonly) checkTyped('To only look, give --readonly; for commands without a terminal there is "sidecar exec"');
+  if (!isReadonly) {
+    assertTypedStdin('To only look, give --readonly; for commands without a terminal there is "sidecar exec"');
+  }
   const { sidecar } = await connect(config);
   return showTerminal(sidecar, await resolveTerminal(sidecar, reference), { isReadonly, detachKeys });
 }

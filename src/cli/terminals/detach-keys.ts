@@ -6,8 +6,21 @@ import { UsageError } from '../failure.ts';
 
 export const defaultDetachKeys = 'ctrl-]';
 
+/** How `--detach-keys` is written, for its help. */
+export const detachKeysForm: string = `ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`;
+
+interface DetachKeysOption {
+  readonly type: 'string';
+  readonly value: string;
+  readonly description: string;
+}
+
+export const detachKeysOption: DetachKeysOption = {
+  type: 'string', value: 'KEYS', description: `What leaves it: ${detachKeysForm}`,
+};
+
 /** The typed bytes without the detach keys, and whether those keys were typed. */
-export interface Typed {
+export interface KeyInput {
   /** The bytes for the program. */
   readonly bytes: Buffer;
   readonly isDetached: boolean;
@@ -27,13 +40,13 @@ export class DetachKeys {
    */
   constructor(text: string) {
     const words = text.split(',');
-    this.#keys = words.map((word) => waysOf(word) ?? misread(text));
+    this.#keys = words.map((word) => encodingsOf(word) ?? keysError(text));
     this.shown = words.map((word) => word
       .replace(/^ctrl-/i, 'Ctrl-')
       .replace(/-(\w)$/, (_, letter: string) => `-${letter.toUpperCase()}`)).join(' ');
   }
 
-  take(chunk: Buffer): Typed {
+  take(chunk: Buffer): KeyInput {
     const bytes = Buffer.concat([this.#held, chunk]);
     this.#held = Buffer.alloc(0);
     for (let start = 0; start < bytes.length; start += 1) {
@@ -60,7 +73,7 @@ export class DetachKeys {
   }
 }
 
-function waysOf(word: string): readonly Buffer[] | undefined {
+function encodingsOf(word: string): readonly Buffer[] | undefined {
   const control = /^ctrl-([a-z@[\\\]^_])$/i.exec(word)?.[1];
   if (control !== undefined) {
     const code = control.toLowerCase().charCodeAt(0);
@@ -74,6 +87,6 @@ function waysOf(word: string): readonly Buffer[] | undefined {
   return /^[\x21-\x7e]$/.test(word) ? [Buffer.from(word)] : undefined;
 }
 
-function misread(text: string): never {
+function keysError(text: string): never {
   throw new UsageError(`Cannot read --detach-keys: expected keys such as ctrl-] or ctrl-p,ctrl-q, received "${text}"`);
 }

@@ -7,7 +7,7 @@ import { CommandError } from '../failure.ts';
 
 /** Text for the help of every command that takes a terminal. */
 export const aboutTerminal =
-  'TERMINAL is a name, an id, the beginning of one if no other begins so, or "last" (or "-") for the newest that runs.';
+  'TERMINAL is a name, an id, a unique beginning of one, or "last" (or "-") for the newest that runs.';
 
 /** Prefers running terminals to ended ones. @throws CommandError when no terminal, or more than one, fits. */
 export async function resolveTerminal(sidecar: Sidecar, reference: string): Promise<Terminal> {
@@ -19,7 +19,7 @@ export async function resolveTerminal(sidecar: Sidecar, reference: string): Prom
     throw new CommandError('Cannot find the last terminal: none runs', { hint: 'See: sidecar terminals' });
   }
   for (const among of [running, terminals]) {
-    const [first, ...others] = meant(among, reference);
+    const [first, ...others] = matching(among, reference);
     if (first === undefined) continue;
     // Among the ended terminals of a name, the newest is meant.
     if (others.length === 0 || (among === terminals && first.name === reference)) return first;
@@ -31,12 +31,12 @@ export async function resolveTerminal(sidecar: Sidecar, reference: string): Prom
       { hint: 'Give the id: see sidecar terminals' },
     );
   }
-  throw new CommandError(`Cannot find terminal "${reference}": no name is that, no id begins so`, {
+  throw new CommandError(`Cannot find terminal "${reference}": no terminal has that name, and no id begins with it`, {
     hint: 'See: sidecar terminals',
   });
 }
 
-function meant(terminals: readonly Terminal[], reference: string): readonly Terminal[] {
+function matching(terminals: readonly Terminal[], reference: string): readonly Terminal[] {
   const named = terminals.filter(({ terminalId, name }) => terminalId === reference || name === reference);
   return named.length > 0 || reference === ''
     ? named

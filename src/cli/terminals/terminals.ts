@@ -6,10 +6,9 @@ import type { Terminal } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, ago, painter, printJson, say, table, terminalWidth } from '../print.ts';
-import { write } from '../streams.ts';
+import { type Cell, ago, printJson, printTable } from '../print.ts';
 import { aboutTerminal, resolveTerminal } from './terminal-ref.ts';
-import { worst } from '../report-failures.ts';
+import { removeEach } from '../report-failures.ts';
 
 const options = {
   json: { type: 'boolean', description: 'An array of terminals as JSON; of close, the ids of those that are closed' },
@@ -38,33 +37,27 @@ Closing one ends its program and all that it started. Those that have ended are 
 async function run(
   { values, args: [action, ...references], config }: Invocation<Values<typeof options>>,
 ): Promise<number> {
-  if (action !== undefined && action !== 'close') throw new UsageError(
-    `Unknown action "${action}": expected close, or nothing`, 'terminals',
-  );
-  if (action !== undefined && references.length === 0) throw new UsageError(
-    'terminals close needs a TERMINAL', 'terminals',
-  );
+  if (action !== undefined && action !== 'close') {
+    throw new UsageError(`Unknown action "${action}": expected close, or nothing`, 'terminals');
+  }
+  if (action !== undefined && references.length === 0) {
+    throw new UsageError('terminals close needs a TERMINAL', 'terminals');
+  }
   const { sidecar } = await connect(config);
+  const isJson = values.json === true;
   if (action === 'close') {
     const found = await Promise.all(references.map((reference) => resolveTerminal(sidecar, reference)));
-    const ids = [...new Set(found.map(({ terminalId }) => terminalId))];
-    const results = await Promise.allSettled(ids.map((id) => sidecar.terminals.close(id)));
-    const closed = ids.filter((_, index) => results[index]?.status === 'fulfilled');
-    if (values.json === true) await printJson(closed);
-    else for (const id of closed) say(`terminal ${id} is closed`);
-    return worst(results);
+    return removeEach(found.map(({ terminalId }) => terminalId), (id) => sidecar.terminals.close(id), {
+      isJson, sentence: (id) => `terminal ${id} is closed`,
+    });
   }
   const terminals = await sidecar.terminals.list();
-  if (values.json === true) {
-    await printJson(terminals);
-    return 0;
+  if (isJson) await printJson(terminals);
+  else {
+    await printTable(
+      ['ID', 'STATUS', 'EXIT', 'SIZE', 'ATTACHED', 'ACTIVE', 'NAME OR COMMAND'], terminals.map(row), config,
+    );
   }
-  const paint = painter(config.isColour(process.stdout));
-  await write(table(
-    ['ID', 'STATUS', 'EXIT', 'SIZE', 'ATTACHED', 'ACTIVE', 'NAME OR COMMAND'],
-    terminals.map(row),
-    { paint, width: terminalWidth() },
-  ));
   return 0;
 }
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { agentExitCode } from '../../../src/cli/agents/ending.ts';
 import { diffLines } from '../../../src/cli/agents/diff-lines.ts';
-import { optionTyped } from '../../../src/cli/agents/question.ts';
+import { parseOption } from '../../../src/cli/agents/question.ts';
 import type { Job } from '../../../src/client/client.ts';
 
 function shown(before: string | null, after: string): string {
   const marks = { same: ' ', removed: '-', added: '+' } as const;
-  return diffLines(before, after).map(({ is, text }) => `${marks[is]}${text}`).join('|');
+  return diffLines(before, after).map(({ type: is, text }) => `${marks[is]}${text}`).join('|');
 }
 
 describe('diffLines()', () => {
@@ -21,18 +21,18 @@ describe('diffLines()', () => {
     assert.equal(shown('a\na\na', 'a\na'), ' a| a|-a');
   });
 
-  it('is quick however large the change is', () => {
+  it('is quick for a large change', () => {
     const lines = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word}${index}`).join('\n');
     assert.equal(diffLines(lines('a'), lines('b')).length, 40_000);
   });
 });
 
-describe('optionTyped()', () => {
+describe('parseOption()', () => {
   it('takes numbers, y, n and ids; nothing else is an answer', () => {
     const options = [{ optionId: 'A', kind: 'allow_always' }, { optionId: 'ok', kind: 'allow_once' }, { optionId: 'no way', kind: 'reject_once' }];
     const permission = { permissionId: 'p', kind: 'edit', tools: [], paths: [], commands: [], options };
     const typed = ['1', ' 3 ', 'y', 'YES', 'n', 'no', 'A', 'no way', '', '0', '4', 'yy', 'x'];
-    assert.deepEqual(typed.map((text) => optionTyped(permission, text)), ['A', 'no way', 'ok', 'ok', 'no way', 'no way', 'A', 'no way', undefined, undefined, undefined, undefined, undefined]);
+    assert.deepEqual(typed.map((text) => parseOption(permission, text)), ['A', 'no way', 'ok', 'ok', 'no way', 'no way', 'A', 'no way', undefined, undefined, undefined, undefined, undefined]);
   });
 });
 

@@ -130,7 +130,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal((await left.ended).exitCode, 130);
   });
 
-  it('takes the job with it when it is told to go, or its reader has gone', async (t) => {
+  it('ends the job on SIGTERM, and when the reader of its output has closed it', async (t) => {
     const { start, server } = await setUp(t);
     const told = start(['prompt', '-a', fake, 'say first\nhang']);
     await told.printed(/first/);
@@ -148,7 +148,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal((await newest(server)).reason, 'cancelled');
   });
 
-  it('says what went wrong and what to do', async (t) => {
+  it('reports what went wrong and what to do', async (t) => {
     const { run } = await setUp(t);
     const cases: readonly (readonly [args: readonly string[], exitCode: number, stderr: RegExp])[] = [
       [['-e', 'FAKE_AUTH=1', 'say x'], 1, /requires a login[^]*--auth-method oauth {3}In a browser\nsidecar: {3}--auth-method key {3}By a key\nsidecar: or log in with/],
@@ -232,7 +232,7 @@ describe('sidecar prompt', { skip }, () => {
     await run(['kill', jobId]);
   });
 
-  it('goes on with an agent that is kept alive, from that turn on', async (t) => {
+  it('--on continues with an agent that is kept alive, and shows only the new turn', async (t) => {
     const { run, start, server } = await setUp(t);
     const first = await run(['prompt', '--keep-alive', '1h', '-a', fake, 'say one']);
     const { jobId } = await newest(server);
@@ -261,7 +261,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.match((await run(['prompt', '--on', 'last', 'say x'])).stderr, /runs no agent/);
   });
 
-  it('--on goes on with the session of an agent that has ended, as a new job', async (t) => {
+  it('--on continues the session of an agent that has ended, as a new job', async (t) => {
     const { run, server } = await setUp(t);
     const telling = fileURLToPath(new URL('../../fixtures/telling-agent.mjs', import.meta.url));
     const agent = `${process.execPath} ${telling} '{"abilities":{"sessionCapabilities":{"resume":{}}}}'`;
@@ -276,7 +276,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.match((await run(['show', first.jobId])).stdout, new RegExp(`^continued by +${jobId}$`, 'm'));
   });
 
-  it('sends files along, and asks for what its flags say', async (t) => {
+  it('attaches files, and sends what its flags say', async (t) => {
     const { run, server } = await setUp(t);
     const folder = temporaryFolder(t);
     writeFileSync(join(folder, 'a.txt'), 'text');
@@ -291,7 +291,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.deepEqual(order.prompt, [{ type: 'text', text: 'say x' }, { type: 'resource', resource: { uri: `file://${folder}/a.txt`, text: 'text' } }]);
   });
 
-  it('takes MCP servers from a file, as others have it', async (t) => {
+  it('reads MCP servers from a file in the common format', async (t) => {
     const { run, server } = await setUp(t);
     const file = join(temporaryFolder(t), 'mcp.json');
     writeFileSync(file, JSON.stringify({ mcpServers: { one: { command: 'one', env: { A: '1' } }, off: { command: 'x', disabled: true }, two: { url: 'http://127.0.0.1:1/', alwaysAllow: [] } } }));
@@ -320,7 +320,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal(exitCode, 0);
   });
 
-  it('goes on when the server restarts meanwhile', async (t) => {
+  it('continues when the server restarts', async (t) => {
     const server = await spawnServer(t);
     const breaker = await startBreaker(t, server);
     const { printed, ended } = starterOf(t, { url: breaker.url, key: server.key })(['prompt', '--ask', '-a', fake, 'say before\nask edit a\nsay after']);
@@ -402,7 +402,7 @@ describe('sidecar permissions', { skip }, () => {
     assert.match((await ended).stdout, /\{"action":"accept"\}/);
   });
 
-  it('prints notices and compactions for people, beside the answer', async (t) => {
+  it('prints notices and compactions on stderr, beside the answer', async (t) => {
     const { run } = await setUp(t);
     const updates = [
       { sessionUpdate: 'notice', severity: 'warning', title: 'Limit near', description: '90% used' },
@@ -434,7 +434,7 @@ describe('sidecar permissions', { skip }, () => {
 });
 
 describe('sidecar agents', { skip }, () => {
-  it('lists those that are known, and how to install them', async (t) => {
+  it('lists the known agents, and how to install them', async (t) => {
     const { run } = await setUp(t);
     const { stdout } = await run(['agents']);
     assert.match(stdout, /^NAME +TITLE +INSTALLED +COMMAND, OR HOW TO INSTALL IT\ncopilot \(default\) /);
@@ -458,7 +458,7 @@ describe('sidecar agents', { skip }, () => {
 });
 
 describe('sidecar agents install and logout', { skip }, () => {
-  it('installs what a registry names, from a file or an address, and shows how it goes', async (t) => {
+  it('installs an agent of a registry, from a file or an address, and shows the progress', async (t) => {
     const { run, server } = await setUp(t);
     const registry = await startRegistry(t);
     const script = `#!/bin/sh\nexec ${fake}\n`;
@@ -486,7 +486,7 @@ describe('sidecar agents install and logout', { skip }, () => {
     }
   });
 
-  it('looks in the public registry for a name that is not known', async (t) => {
+  it('looks up an unknown name in the public registry', async (t) => {
     const { run } = await setUp(t);
     const { port, asked } = await startConnectProxy(t, 1, { status: 502 });
     const env = { https_proxy: `http://127.0.0.1:${port}` };
@@ -500,7 +500,7 @@ describe('sidecar agents install and logout', { skip }, () => {
     assert.equal(asked.length, length, 'another registry in its place');
   });
 
-  it('logs an agent out where it can', async (t) => {
+  it('logs out of an agent that supports it', async (t) => {
     const { run } = await setUp(t);
     const { stderr, exitCode } = await run(['agents', 'logout', `env FAKE_SESSIONS=1 ${fake}`]);
     assert.deepEqual([exitCode, /is logged out\n$/.test(stderr)], [0, true]);
@@ -510,7 +510,7 @@ describe('sidecar agents install and logout', { skip }, () => {
 });
 
 describe('sidecar agents set', { skip }, () => {
-  it('changes an agent that runs, and whoever follows it sees that', async (t) => {
+  it('changes a running agent, and its followers see the change', async (t) => {
     const { run, start } = await setUp(t);
     const following = start(['prompt', '-a', fake, '--keep-alive', '10m', 'say one\nhang']);
     await following.printed(/^one$/);
@@ -529,7 +529,7 @@ describe('sidecar agents set', { skip }, () => {
 });
 
 describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
-  it('asks for permissions: y, n, a number; what is none is asked again', async (t) => {
+  it('asks for permissions: y, n, a number; asks again after an invalid answer', async (t) => {
     const server = await startTestServer(t);
     const { type, shows, ended, before } = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'say hi\nask edit a/b\nask execute ls\nask edit c\nask edit d\nsay end']);
     await shows(/hi\r\n[^]*asks permission: edit[^]*path +a\/b\r\n {2}1\) allow always \(always\)\r\n {2}2\) allow once \(yes\)\r\n {2}3\) reject \(no\)\r\n[^]*y, n or 1-3: /);
@@ -547,7 +547,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     assert.deepEqual(await ended, { exitCode: 0, after: before() });
   });
 
-  it('Ctrl-C at a question cancels the turn; Ctrl-D leaves it to somebody else', async (t) => {
+  it('Ctrl-C at a question cancels the turn; Ctrl-D leaves the answer to another client', async (t) => {
     const server = await startTestServer(t);
     const cancelled = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nstop cancelled']);
     await cancelled.shows('y, n or 1-3: ');
@@ -615,7 +615,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
 });
 
 describe('sidecar agents login', { skip: skip || terminalless }, () => {
-  it('opens a terminal with the login of the agent, and is done where it is logged in', async (t) => {
+  it('opens a terminal with the login of the agent, and does nothing when it is logged in', async (t) => {
     const file = join(temporaryFolder(t), 'it is "me"');
     const server = await startTestServer(t, { environment: { FAKE_LOGIN: file } });
     const run = programOf(t, server);
@@ -633,7 +633,7 @@ describe('sidecar agents login', { skip: skip || terminalless }, () => {
     assert.equal((await again.ended).exitCode, 0);
   });
 
-  it('says what there is where no login in a terminal is meant', async (t) => {
+  it('lists the methods when none of them is a login in a terminal', async (t) => {
     const server = await startTestServer(t, { environment: { FAKE_AUTH: '1' } });
     const typist = await sitDown(t, server, ['agents', 'login', fake]);
     await typist.shows(/--auth-method oauth/);

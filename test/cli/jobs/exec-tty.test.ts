@@ -54,7 +54,7 @@ describe('sidecar exec -t', { skip: terminalless }, () => {
     assert.equal(after, ended.before());
   });
 
-  it('types what comes in a pipe, to its end', async (t) => {
+  it('forwards a pipe to its end', async (t) => {
     const { run, server } = await setUp(t);
     const { stdout, exitCode } = await run(['exec', '-t', 'stty -echo; echo ready; cat; tty -s; exit 5'], { stdin: 'a line\nhalf of one' });
     assert.equal(exitCode, 5);
@@ -64,7 +64,7 @@ describe('sidecar exec -t', { skip: terminalless }, () => {
 });
 
 describe('sidecar exec -i', () => {
-  it('forwards stdin to its end, and refuses what contradicts it', async (t) => {
+  it('forwards stdin to its end, and refuses contradicting flags', async (t) => {
     const { run } = await setUp(t);
     assert.equal((await run(['exec', '-i', 'cat; echo end'], { stdin: 'given\n' })).stdout, 'given\nend\n');
     for (const words of [['-i', '-n', 'cat'], ['-i', '-d', 'cat'], ['-t', '90', 'make']]) {

@@ -45,7 +45,7 @@ describe('sidecar exec', () => {
     assert.equal((await start(['exec', '-n', 'cat; echo done']).ended).stdout, 'done\n');
   });
 
-  it('loses no byte when the server restarts meanwhile, and says so once', async (t) => {
+  it('loses no byte when the server restarts, and reports the restart once', async (t) => {
     const { server, start } = await setUp(t);
     const { printed, ended } = start(['exec', 'for i in $(seq 1 60); do echo "line $i"; sleep 0.02; done; echo bye >&2; exit 5']);
     await printed(/line 5\n/);
@@ -65,7 +65,7 @@ describe('sidecar exec', () => {
     assert.equal(server.jobs.size, 1);
   });
 
-  it('sends the first Ctrl-C to the job, which may go on', async (t) => {
+  it('sends the first Ctrl-C to the job, which may continue', async (t) => {
     const { start } = await setUp(t);
     const { child, printed, ended } = start(['exec', 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.05; done']);
     await printed(/ready/);
@@ -91,7 +91,7 @@ describe('sidecar exec', () => {
     assert.equal([...server.jobs.values()][0]?.job.processAlive, true);
   });
 
-  it('cancels the job when it is asked to go', async (t) => {
+  it('cancels the job on SIGTERM', async (t) => {
     const { start } = await setUp(t);
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
       const { child, printed, ended } = start(['exec', 'echo ready; sleep 10']);
@@ -103,7 +103,7 @@ describe('sidecar exec', () => {
     }
   });
 
-  it('ends the job quietly when its reader has gone', async (t) => {
+  it('ends the job quietly when the reader of its output has closed it', async (t) => {
     const { server, start } = await setUp(t);
     const { child, printed, ended } = start(['exec', 'while :; do echo y; done']);
     await printed(/y/);
@@ -113,7 +113,7 @@ describe('sidecar exec', () => {
     await until(() => [...server.jobs.values()].every(({ job }) => !job.processAlive));
   });
 
-  it('says what an exit code does not', async (t) => {
+  it('reports an end that the exit code does not show', async (t) => {
     const { run } = await setUp(t);
     const timeout = await run(['exec', '--timeout', '200ms', 'sleep 10']);
     assert.match(timeout.stderr, /^sidecar: job \w+ was ended at its timeout of 0.2 s\n$/);
@@ -126,7 +126,7 @@ describe('sidecar exec', () => {
     assert.equal(killed.exitCode, 137);
   });
 
-  it('asks for what its flags say', async (t) => {
+  it('sends what its flags say', async (t) => {
     const { server, run, folder } = await setUp(t);
     const { stdout, exitCode } = await run(['exec', '-d', '--json', '-C', folder, '-e', 'A=b=c', '-e', 'B=', '--timeout', '5m', '--label', 'k=v',
       '--name', 'n', '--kill-grace', '1.5', '--max-output-bytes', '10k', '--shell', 'bash', 'pwd; echo $A']);
@@ -139,7 +139,7 @@ describe('sidecar exec', () => {
     });
   });
 
-  it('-e NAME passes on the value of here, as docker does', async (t) => {
+  it('-e NAME passes on the local value, as docker does', async (t) => {
     const { run } = await setUp(t);
     const { stdout } = await run(['exec', '-e', 'HERE', '-e', 'NOT_HERE', '-e', 'A=b', 'echo "$HERE ${NOT_HERE-unset} $A"'], { env: { HERE: 'x=y' } });
     assert.equal(stdout, 'x=y unset b\n');

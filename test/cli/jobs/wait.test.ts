@@ -32,7 +32,7 @@ test('sidecar wait', async (t) => {
     assert.deepEqual([stdout, exitCode], [`${ids[1]} 3\n${ids[0]} 0\n`, 1]);
   });
 
-  await t.test('--label waits for all unfinished jobs with it; none is nothing to wait for', async () => {
+  await t.test('--label waits for all unfinished jobs with it, and returns at once if there is none', async () => {
     await client.run({ command: 'false', labels: { batch: 'l' } });
     const ids = [await submit('read x', 'l'), await submit('read x', 'l')];
     await until(async () => (await client.jobs.list({ status: 'running', labels: { batch: 'l' } })).length === 2, { what: 'both run' });
@@ -71,7 +71,7 @@ test('sidecar wait', async (t) => {
     assert.match((await run(['wait', jobId])).stderr, new RegExp(`job ${jobId} was cancelled`));
   });
 
-  await t.test('needs to know what to wait for', async () => {
+  await t.test('fails without a job or a filter', async () => {
     for (const args of [['wait'], ['wait', '--label', 'a=b', 'last']]) assert.equal((await run(args)).exitCode, 2, args.join(' '));
     assert.equal((await run(['wait', '0000000000000000'])).exitCode, 1);
   });

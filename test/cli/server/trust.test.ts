@@ -50,7 +50,7 @@ describe('sidecar key', () => {
     assert.match(shipped.stderr, /it comes with this program/);
   });
 
-  it('says what it cannot use, and trusts nothing then', async (t) => {
+  it('reports an unusable key, and trusts nothing of it', async (t) => {
     const { run, folder } = await setUp(t);
     await writeFile(`${folder}/endless`, Buffer.alloc(100_000, 'x'));
     for (const [args, exitCode, message] of [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
-import { failure } from '../../../src/cli/server/update.ts';
+import { updateError } from '../../../src/cli/server/update.ts';
 import { ProblemError, type UpdateState } from '../../../src/client/client.ts';
 import { healthUpdate } from '../../../src/protocol/health.ts';
 import { type UpdateStub, ended, onProbation, startStub, underWay } from '../../support/fake-update-server.ts';
@@ -34,7 +34,7 @@ describe('sidecar update', () => {
     assert.deepEqual(stub.begun, [{ version: undefined, ifIdle: undefined, allowDowngrade: undefined }]);
   });
 
-  it('goes on through the moments in which the server is replaced', async (t) => {
+  it('continues while the server is being replaced', async (t) => {
     const { stub, update } = await setUpStub(t);
     const replaced = new Promise<void>((resolve, reject) => {
       stub.upcoming.push({}, underWay('switching'), () => {
@@ -46,7 +46,7 @@ describe('sidecar update', () => {
     await replaced;
   });
 
-  it('asks for what its flags say', async (t) => {
+  it('sends what its flags say', async (t) => {
     const { stub, update } = await setUpStub(t);
     stub.answer = { status: 'updating', version: '0.9.0', message: 'Updating from 1.0.0 to 0.9.0' };
     const { stdout, exitCode } = await update('--version', '0.9.0', '--allow-downgrade', '--if-idle', '--no-wait');
@@ -75,7 +75,7 @@ describe('sidecar update', () => {
     });
   }
 
-  it('says of whatever ended an order why it did', () => {
+  it('updateError() gives the reason for every end of an update', () => {
     const state: UpdateState = {
       current: '0.9.0', previous: null, wrapper: true, source: 'x', available: null, checkError: null, progress: null, probation: null,
       lastOutcome: { status: 'rolled_back', from: '1.0.0', to: '0.9.0', reason: 'it crashed', at: 300 }, bad: [], automatic: null,
@@ -83,9 +83,9 @@ describe('sidecar update', () => {
     const order = { version: '1.1.0', since: 200 };
     const refused: UpdateState['lastOutcome'] = { status: 'failed', from: '1.0.0', to: '1.1.0', reason: 'Cannot install 1.1.0: it is another', at: 300 };
     for (const [given, message] of [
-      [failure(state, order), 'Cannot update to 1.1.0: 1.0.0, which was to carry it out, was itself taken back meanwhile (it crashed)'],
-      [failure(state, { ...order, since: 300 }), 'Cannot update to 1.1.0: no reason was noted; look at the log of the server'],
-      [failure({ ...state, lastOutcome: refused }, order), 'Cannot install 1.1.0: it is another'],
+      [updateError(state, order), 'Cannot update to 1.1.0: 1.0.0, which was to carry it out, was itself taken back in the meantime (it crashed)'],
+      [updateError(state, { ...order, since: 300 }), 'Cannot update to 1.1.0: no reason was noted; look at the log of the server'],
+      [updateError({ ...state, lastOutcome: refused }, order), 'Cannot install 1.1.0: it is another'],
     ] as const) {
       assert.deepEqual([given.message, given.hint], [message, '0.9.0 runs']);
     }
@@ -99,7 +99,7 @@ describe('sidecar update', () => {
     assert.match(stderr, /^sidecar: Cannot update: 3 jobs are running\n/);
   });
 
-  it('--check tells what runs and what there is, and exits with 0 either way', async (t) => {
+  it('--check prints the running and the available version, and exits with 0 either way', async (t) => {
     const { stub, update } = await setUpStub(t);
     for (const [offered, line] of [
       [newer, '1.0.0 runs, 1.1.0 is available (from npm:machine-sidecar): sidecar update\n'],
@@ -130,7 +130,7 @@ describe('sidecar update', () => {
     assert.deepEqual([stdout, stderr, exitCode], ['', 'sidecar: 1.0.0 runs; npm:machine-sidecar cannot be asked: the registry is down\n', 1]);
   });
 
-  it('exits with 2 for flags that make no sense, 69 where nobody answers, 77 without the key', async (t) => {
+  it('exits with 2 for flags that make no sense, 69 when no server answers, 77 without the key', async (t) => {
     const { stub, update, run } = await setUpStub(t);
     for (const [args, message] of [
       [['--allow-downgrade'], /--allow-downgrade needs a --version/],

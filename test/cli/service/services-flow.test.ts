@@ -60,7 +60,7 @@ function machine(t: TestContext): Machine {
   };
 }
 
-test('a service is installed, looked at, installed again, changed and removed, and its job goes on', { skip }, async (t) => {
+test('a service is installed, looked at, installed again, changed and removed, and its job keeps running', { skip }, async (t) => {
   const { stateDir, unit, calls, sidecar } = machine(t);
   const first = await sidecar('install');
   assert.equal(first.exitCode, 0, first.stderr);
@@ -118,10 +118,10 @@ test('--dry-run prints all of it and changes nothing', { skip }, async (t) => {
   assert.deepEqual([calls(), readdirSync(home), existsSync(stateDir)], [[], [], false]);
 });
 
-test('where it cannot or must not be done, it says what to do and changes nothing', { skip }, async (t) => {
+test('where a service is impossible or not permitted, it says what to do and changes nothing', { skip }, async (t) => {
   const { home, calls, sidecar } = machine(t);
   const away = await sidecar('install', { obstacle: 'systemd does not run here' });
-  assert.deepEqual([away.exitCode, away.stderr], [1, 'Cannot install a service: systemd does not run here\nLet whatever supervises programs here run: sidecar serve --wrapper\n']);
+  assert.deepEqual([away.exitCode, away.stderr], [1, 'Cannot install a service: systemd does not run here\nLet the supervisor of this machine run: sidecar serve --wrapper\n']);
   const refused = await sidecar('install', { scope: 'system' }, { FAKE_UID: '1000' });
   assert.equal(refused.exitCode, 1);
   assert.match(refused.stderr, /^Cannot change the service of the machine: only root may\nType: sudo '.*\/dist\/cli\/main\.js' 'install' '--system' '--port=0' '--state-dir=.*'\n$/);
@@ -130,7 +130,7 @@ test('where it cannot or must not be done, it says what to do and changes nothin
   assert.deepEqual([calls(), readdirSync(home)], [[], []]);
 });
 
-test('a server that was started by hand is not pushed aside', { skip }, async (t) => {
+test('a server that was started by hand is not replaced', { skip }, async (t) => {
   const { sidecar, calls, stateDir } = machine(t);
   const server = await spawnServer(t, { stateDir });
   const { exitCode, stderr } = await sidecar('install');
@@ -140,7 +140,7 @@ test('a server that was started by hand is not pushed aside', { skip }, async (t
   await server.stop();
 });
 
-test('without lingering the service is installed all the same, and the way to it is told', { skip }, async (t) => {
+test('without lingering the service is still installed, with a hint how to enable it', { skip }, async (t) => {
   const { sidecar, refuse } = machine(t);
   refuse('enable-linger', 'Could not enable linger: Access denied');
   const { exitCode, stderr } = await sidecar('install');
@@ -148,14 +148,14 @@ test('without lingering the service is installed all the same, and the way to it
   assert.match(stderr, /Could not enable linger: Access denied\n.*Type: sudo loginctl enable-linger/);
 });
 
-test('what systemd refuses is told in its words', { skip }, async (t) => {
+test('an error of systemd is reported in its own words', { skip }, async (t) => {
   const { sidecar, refuse } = machine(t);
   refuse('enable', 'Failed to enable unit: Unit file is masked.');
   const { exitCode, stderr } = await sidecar('install');
   assert.deepEqual([exitCode, /Cannot run "systemctl .*enable machine-sidecar\.service": Failed to enable unit: Unit file is masked\./.test(stderr)], [1, true]);
 });
 
-test('the key of the environment does not get into the unit, and that is said', { skip }, async (t) => {
+test('the key of the environment is not written to the unit, which is reported', { skip }, async (t) => {
   const { sidecar, unit } = machine(t);
   const { exitCode, stderr } = await sidecar('install', {}, { SIDECAR_API_KEY: 'a-secret-of-this-test', SIDECAR_KEEP_JOBS: '5' });
   assert.equal(exitCode, 0, stderr);
@@ -164,7 +164,7 @@ test('the key of the environment does not get into the unit, and that is said', 
   assert.match(readFileSync(unit, 'utf8'), /--keep-jobs=5/);
 });
 
-test('a service gets the proxies of the moment, without user and password', { skip }, async (t) => {
+test('a service gets the current proxies, without user and password', { skip }, async (t) => {
   const { sidecar, unit } = machine(t);
   const env = { HTTPS_PROXY: 'http://u:hush@proxy.example:3128', no_proxy: '.corp.example,10.0.0.0/8' };
   const { exitCode, stderr } = await sidecar('install', {}, env);

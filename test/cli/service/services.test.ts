@@ -23,7 +23,7 @@ const service: Service = {
 const supervisors: readonly Supervisor[] = [systemd, launchd, schtasks];
 
 for (const supervisor of supervisors) {
-  test(`${supervisor.name}: the words of a service can be read back, whatever they hold`, () => {
+  test(`${supervisor.name}: words() reads back the words of a service with any characters`, () => {
     for (const owner of [alice, root]) {
       const words = supervisor.words(supervisor.describe(service, owner));
       assert.deepEqual(words, service.words);
@@ -38,15 +38,15 @@ for (const supervisor of supervisors) {
     }
   });
 
-  test(`${supervisor.name}: stop, forget and query are commands of that supervisor`, () => {
+  test(`${supervisor.name}: stop, afterRemoval and query are commands of that supervisor`, () => {
     for (const owner of [alice, root]) {
-      const steps = [...supervisor.stop(owner), ...supervisor.forget(owner), supervisor.query(owner)];
+      const steps = [...supervisor.stop(owner), ...supervisor.afterRemoval(owner), supervisor.query(owner)];
       for (const step of steps) assert.match(commandLine(step), /^(systemctl|launchctl|schtasks) .*machine-sidecar|daemon-reload$/);
     }
   });
 }
 
-test('systemdWord() quotes and escapes as systemd.syntax(7) and systemd.unit(5) have it', () => {
+test('systemdWord() quotes and escapes as in systemd.syntax(7) and systemd.unit(5)', () => {
   const cases = [
     ['serve', 'serve'], ['--port=1', '--port=1'], ['', '""'], ['a b', '"a b"'], ['a"b', '"a\\"b"'], ['a\\b', '"a\\\\b"'],
     ['100%', '100%%'], ["it's", '"it\'s"'], ['$x', '"$x"'],
@@ -75,7 +75,7 @@ test('the unit leaves jobs alone, restarts for ever, and holds no secret', () =>
   assert.match(system, /^WantedBy=multi-user\.target$/m);
 });
 
-test('windowsArgument() writes what a program reads back', () => {
+test('windowsArgument() is the inverse of how a program parses arguments', () => {
   const cases = [['a', 'a'], ['', '""'], ['a b', '"a b"'], ['a"b', '"a\\"b"'], ['a\\"b', '"a\\\\\\"b"'], ['C:\\a b\\', '"C:\\a b\\\\"'], ['C:\\a', 'C:\\a']] as const;
   for (const [word, written] of cases) assert.equal(windowsArgument(word), written);
 });
@@ -103,7 +103,7 @@ test('commandLine() can be typed into a shell', () => {
 
 const hasAnalyze = spawnSync('systemd-analyze', ['--version']).status === 0;
 
-test('systemd-analyze finds nothing wrong with the unit, in a folder with a strange name, too', { skip: !hasAnalyze && 'systemd-analyze is not here' }, (t) => {
+test('systemd-analyze finds nothing wrong with the unit, also in a folder with an unusual name', { skip: !hasAnalyze && 'systemd-analyze is not here' }, (t) => {
   const folder = join(temporaryFolder(t), 'we ird %h $x ü');
   mkdirSync(folder);
   const node = join(folder, 'node');

@@ -12,7 +12,7 @@ import { sitDown } from '../../support/cli-terminal.ts';
 const shells = ['bash', 'sh', 'zsh'].filter((shell) => existsSync(`/bin/${shell}`) || existsSync(`/usr/bin/${shell}`));
 
 for (const shell of shells) {
-  test(`${shell}: files and commands, whatever is in their names`, { skip: process.platform === 'win32' }, (t) => {
+  test(`${shell}: completes files and commands with any characters in their names`, { skip: process.platform === 'win32' }, (t) => {
     const folder = temporaryFolder(t);
     for (const name of ['my file', "it's", 'plain.txt', '$HOME', 'a"b', '.hidden', '-dash', 'grün', 'new\nline', 'star*']) writeFileSync(join(folder, name), '');
     for (const name of ['my dir', 'deep']) mkdirSync(join(folder, name));

@@ -43,7 +43,7 @@ describe('sidecar shell', { skip }, () => {
     assert.equal((await run(['shell'], { stdin: '' })).exitCode, 0);
   });
 
-  it('words errors as the shell does for what is typed, without the path of a file of ours', async (t) => {
+  it('prints errors like an interactive shell, without the path of our file', async (t) => {
     const { run } = await setUp(t);
     const errors = async (shell: string, text: string): Promise<string> =>
       (await run(['shell', '--shell', shell, '-c', text, `with ${shell}`])).stderr;
@@ -57,7 +57,7 @@ describe('sidecar shell', { skip }, () => {
     assert.equal(exec.stderr, 'bash: line 1: nosuch: command not found\n');
   });
 
-  it('says what cannot be', async (t) => {
+  it('refuses invalid sessions and flags', async (t) => {
     const { run } = await setUp(t);
     await run(['shell', '--shell', 'sh', '-c', 'true', 'mine']);
     const conflict = await run(['shell', '--shell', 'bash', '-c', 'true', 'mine']);
@@ -203,7 +203,7 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     assert.equal((await server.client.shells.list()).length, 1);
   });
 
-  it('is gone with SIGTERM and SIGHUP, and the terminal is as it was; what ran goes with it', async (t) => {
+  it('exits on SIGTERM and SIGHUP, restores the terminal, and ends the running command', async (t) => {
     const server = await startTestServer(t);
     for (const [signal, exitCode] of [['SIGTERM', 143], ['SIGHUP', 129]] as const) {
       const idle = await sitDown(t, server, ['shell', 'r']);
@@ -221,7 +221,7 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     }
   });
 
-  it('a server that restarts meanwhile loses nothing', async (t) => {
+  it('a restart of the server loses nothing', async (t) => {
     const server = await spawnServer(t);
     const { url } = await startBreaker(t, server);
     const { type, shows, ended } = await sitDown(t, { url, key: server.key }, ['shell', 'r']);
@@ -238,7 +238,7 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
   });
 });
 
-it('knows whether a command goes on in the next line', { skip }, () => {
+it('isIncomplete() tells whether a command continues on the next line', { skip }, () => {
   const whole = ['', 'echo', 'echo a; echo b', 'for i in 1; do echo; done', 'echo "a\nb"', 'cat <<E\nx\nE', 'echo )', 'echo \\\\', 'if; then', 'cd /tmp'];
   const parts = ['for i in 1 2', 'for i in 1; do', 'if true', 'echo "a', "echo 'a", 'cat <<E\nx', 'f() {', 'echo a &&', 'echo a |', 'echo \\', 'echo $(', '{'];
   assert.deepEqual(whole.filter(isIncomplete), []);

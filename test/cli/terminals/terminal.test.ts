@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Terminal } from '../../../src/client/client.ts';
 import { DetachKeys } from '../../../src/cli/terminals/detach-keys.ts';
-import { withoutQuestions } from '../../../src/cli/terminals/terminal-questions.ts';
+import { withoutQueries } from '../../../src/cli/terminals/terminal-queries.ts';
 import { ScreenState } from '../../../src/terminals/holder/screen-state.ts';
 import { startBreaker } from '../../support/unreliable-proxy.ts';
 import { type InProcessServer, key, spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
@@ -54,7 +54,7 @@ describe('sidecar terminals', { skip: terminalless }, () => {
     assert.equal((await run(['terminals', 'open', 'x'])).exitCode, 2);
   });
 
-  it('what needs a terminal says so without one; --readonly works in a pipe', async (t) => {
+  it('commands that need a terminal fail without one; --readonly works in a pipe', async (t) => {
     const { server, run } = await setUp(t);
     for (const words of [['terminal'], ['attach', 'mine']]) {
       const { exitCode, stdout, stderr } = await run(words);
@@ -100,7 +100,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     assert.deepEqual(await two.ended, { exitCode: 9, after: two.before() });
   });
 
-  it('the local terminal is as it was, however it ends', async (t) => {
+  it('the local terminal is restored, however the command ends', async (t) => {
     const { server, id } = await setUp(t);
     const ends: readonly (readonly [what: string, end: (typist: Typist) => void, exitCode: number])[] = [
       ['the keys', ({ type }) => type('\x1d'), 0],
@@ -136,7 +136,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     assert.deepEqual(await one.ended, { exitCode: 0, after: one.before() });
   });
 
-  it('--readonly only looks, and Ctrl-C leaves', async (t) => {
+  it('--readonly only shows output, and Ctrl-C leaves', async (t) => {
     const { server, id } = await setUp(t);
     const one = await attached(t, server, ['-r', 'mine']);
     one.type('echo never\r');
@@ -147,7 +147,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     assert.doesNotMatch(await server.client.terminals.screen(id), /never/);
   });
 
-  it('a server that is killed and started again loses nothing that was shown, and is told of', async (t) => {
+  it('a killed and restarted server loses no output, and the restart is reported', async (t) => {
     const server = await spawnServer(t);
     const { url } = await startBreaker(t, server);
     await server.client.terminals.start({ ...plainShell, name: 'mine' });
@@ -209,7 +209,7 @@ describe('DetachKeys', () => {
     assert.deepEqual(took(new DetachKeys('~'), 'a~'), ['a', true]);
   });
 
-  it('holds back the beginning of several, and hands it on where the rest does not come', () => {
+  it('holds back the first keys of a sequence, and passes them on when the rest does not follow', () => {
     const keys = new DetachKeys('ctrl-p,ctrl-q');
     assert.deepEqual(took(keys, 'a\x10'), ['a', false]);
     assert.deepEqual(took(keys, 'b'), ['\x10b', false]);
@@ -218,12 +218,12 @@ describe('DetachKeys', () => {
     assert.equal(keys.shown, 'Ctrl-P Ctrl-Q');
   });
 
-  it('refuses what is no key', () => {
+  it('refuses invalid keys', () => {
     for (const text of ['', 'ctrl-', 'escape', 'ctrl-1', 'ctrl-a,', 'é']) assert.throws(() => new DetachKeys(text), { name: 'UsageError' }, text);
   });
 });
 
-describe('what a terminal is left with', () => {
+describe('the state that is left in a terminal', () => {
   const undone = (...pieces: string[]): string => {
     const modes = new ScreenState();
     for (const piece of pieces) modes.feed(Buffer.from(piece, 'latin1'));
@@ -240,8 +240,8 @@ describe('what a terminal is left with', () => {
     assert.equal(undone('\x1b[?1049h\x1b[6 q', '\x1bc'), '');
   });
 
-  it('leaves out what would be answered', () => {
-    const text = (bytes: string): string => Buffer.from(withoutQuestions(Buffer.from(bytes, 'latin1'))).toString('latin1');
+  it('removes queries that the terminal would answer', () => {
+    const text = (bytes: string): string => Buffer.from(withoutQueries(Buffer.from(bytes, 'latin1'))).toString('latin1');
     assert.equal(text('a\x1b[cb\x1b[6nc\x1b[>0qd\x1b]11;?\x07e\x1b[?ux\x1bP+q544e\x1b\\y\x1b[?2026$pz'), 'abcdexyz');
     const drawn = '\x1b[31mred\x1b[2;5H\x1b]0;title\x07\x1b[?25l\x1b[5C\xe4';
     assert.equal(text(drawn), drawn);

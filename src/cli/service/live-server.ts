@@ -8,19 +8,19 @@ import { isAlive } from '../../process/identity.ts';
 import { type LocalServer, readLock } from '../connect.ts';
 
 /** A server that listens. */
-export type Serving = LocalServer & { readonly url: string };
+export type ListeningServer = LocalServer & { readonly url: string };
 
 /** The live server that holds the state directory, whether or not it listens yet. */
-export async function owner(stateDir: string): Promise<LocalServer | undefined> {
+export async function liveServer(stateDir: string): Promise<LocalServer | undefined> {
   const lock = await readLock(stateDir);
   return lock !== undefined && await isAlive(lock) ? lock : undefined;
 }
 
 /** Resolves with the server once it answers `GET /health`; `undefined`: it did not answer in time. */
-export async function untilServing(stateDir: string, withinMs: number): Promise<Serving | undefined> {
+export async function waitUntilServing(stateDir: string, withinMs: number): Promise<ListeningServer | undefined> {
   const endsAtMs = performance.now() + withinMs;
   for (;;) {
-    const lock = await owner(stateDir);
+    const lock = await liveServer(stateDir);
     if (lock?.url !== undefined && await answers(lock.url)) return { ...lock, url: lock.url };
     if (performance.now() > endsAtMs) return undefined;
     await delay(100);

@@ -6,10 +6,10 @@ import { ProblemError } from '../client/client.ts';
 import { UsageError } from './failure.ts';
 
 /** Fields of a request, and where the user gives them on the command line. */
-export type GivenAs = { readonly [field: string]: string };
+export type FlagNames = { readonly [field: string]: string };
 
 /** @returns The error unchanged when it is not about something the user typed. */
-export function inFlags(error: unknown, givenAs: GivenAs, command: string): unknown {
+export function toFlagError(error: unknown, givenAs: FlagNames, command: string): unknown {
   if (!(error instanceof ProblemError) || error.code !== 'invalid_request') return error;
   const [start, field = '', dot] = /^Cannot read body\.(\w+)(\.?)/.exec(error.message) ?? [];
   const given = Object.hasOwn(givenAs, field) ? givenAs[field] : undefined;

@@ -7,13 +7,13 @@ import {
   type Attachment, ProblemError, type Sidecar, type Terminal, type TerminalEnd, type TerminalSize,
 } from '../../client/client.ts';
 import { ScreenState } from '../../terminals/holder/screen-state.ts';
-import { patienceMs } from '../follow-job.ts';
+import { reconnectTimeoutMs } from '../follow-job.ts';
 import { DetachKeys } from './detach-keys.ts';
-import { CommandError, exitCodes } from '../failure.ts';
+import { CommandError, exitCodes, withUnreachableHint } from '../failure.ts';
 import { LocalTerminal } from './local-terminal.ts';
-import { isTyped, oneLine, say } from '../print.ts';
-import { tell, write } from '../streams.ts';
-import { withoutQuestions } from './terminal-questions.ts';
+import { isTyped, oneLine, printMessage } from '../print.ts';
+import { writeStderr, write } from '../streams.ts';
+import { withoutQueries } from './terminal-queries.ts';
 
 export interface WindowOptions {
   readonly detachKeys: DetachKeys;
@@ -23,12 +23,12 @@ export interface WindowOptions {
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 /** Milliseconds before a lost server is reported: a replaced server is back earlier. */
-const quietMs = 1000;
+const lostNoticeDelayMs = 1000;
 /** Limit in bytes for typed input that is still to be sent: beyond it stdin is paused. */
-const longestTyped = 16 * 2 ** 20;
+const maxPendingBytes = 16 * 2 ** 20;
 
 /** @throws CommandError when stdin is not a terminal. */
-export function checkTyped(hint: string): void {
+export function assertTypedStdin(hint: string): void {
   if (!isTyped()) throw new CommandError('Cannot attach: stdin is not a terminal', { hint });
 }
 
@@ -46,20 +46,18 @@ export function windowSize(): TerminalSize | undefined {
  */
 export async function showTerminal(sidecar: Sidecar, terminal: Terminal, options: WindowOptions): Promise<number> {
   const { terminalId: id } = terminal;
-  if (isTyped()) say(`terminal ${id}; ${options.detachKeys.shown}${options.isReadonly ? ' or Ctrl-C' : ''} detaches`);
-  const window = new Window(id, options);
+  const keys = `${options.detachKeys.shown}${options.isReadonly ? ' or Ctrl-C' : ''}`;
+  if (isTyped()) printMessage(`terminal ${id}; ${keys} detaches`);
+  const window = new TerminalWindow(id, options);
   let end: TerminalEnd | undefined;
   try {
-    end = await window.open(sidecar);
-  } catch (error) {
-    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
     const hint = `The terminal stays; once the server is back, "sidecar attach ${id}" shows it again`;
-    throw new CommandError(error.message, { hint, exitCode: exitCodes.unreachable, cause: error });
+    end = await withUnreachableHint(hint, () => window.open(sidecar));
   } finally {
     window.close();
   }
-  if (!end) return window.left(id);
-  if (end.reason !== 'exit') say(`terminal ${id} ${endings[end.reason]}`);
+  if (!end) return window.reportLeft(id);
+  if (end.reason !== 'exit') printMessage(`terminal ${id} ${endings[end.reason]}`);
   return end.exitCode < 0 ? exitCodes.failure : end.exitCode;
 }
 
@@ -71,7 +69,7 @@ const endings: { readonly [reason in Exclude<TerminalEnd['reason'], 'exit'>]: st
   lost: 'is lost: what kept it was killed, and how it ended cannot be known',
 };
 
-class Window {
+class TerminalWindow {
   readonly #id: string;
   readonly #options: WindowOptions;
   readonly #local = isTyped() ? new LocalTerminal() : undefined;
@@ -79,14 +77,14 @@ class Window {
   readonly #leaving = new AbortController();
   #attachment: Attachment | undefined;
   /** Input that was typed before the terminal was attached. */
-  #early: Buffer[] = [];
+  #earlyInput: Buffer[] = [];
   #signal: NodeJS.Signals | undefined;
   /** Where the replayed output ends. */
   #replayEnd = 0;
   #position = 0;
-  #typedBytes = 0;
-  #lost: NodeJS.Timeout | undefined;
-  #isLostTold = false;
+  #pendingBytes = 0;
+  #lostTimer: NodeJS.Timeout | undefined;
+  #isLostReported = false;
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.#signal = signal;
     this.#leave();
@@ -121,17 +119,18 @@ class Window {
 
   /** Restores the local terminal and removes all listeners; may be called in any state. */
   close(): void {
-    clearTimeout(this.#lost);
+    clearTimeout(this.#lostTimer);
     process.stdin.off('data', this.#onTyped).off('end', this.#onGone).off('error', this.#onGone).pause();
     process.stdout.off('resize', this.#onResize);
     this.#local?.restore();
     for (const signal of signals) process.off(signal, this.#onSignal);
   }
 
-  left(id: string): number {
-    if (this.#local) tell('\n');
-    if (this.#signal === undefined) say(`left terminal ${id}, which stays; "sidecar attach ${id}" comes back`);
-    return this.#signal === undefined ? exitCodes.ok : 128 + constants.signals[this.#signal];
+  reportLeft(id: string): number {
+    if (this.#local) writeStderr('\n');
+    if (this.#signal !== undefined) return 128 + constants.signals[this.#signal];
+    printMessage(`left terminal ${id}, which stays; "sidecar attach ${id}" comes back`);
+    return exitCodes.ok;
   }
 
   async #attached(sidecar: Sidecar): Promise<TerminalEnd | undefined> {
@@ -139,20 +138,20 @@ class Window {
     const size = isReadonly ? undefined : windowSize();
     let isFirst = true;
     const attachment = await sidecar.terminals.attach(this.#id as Terminal['terminalId'], {
-      readonly: isReadonly, ...size, reconnectMs: patienceMs, signal: this.#leaving.signal,
+      readonly: isReadonly, ...size, reconnectMs: reconnectTimeoutMs, signal: this.#leaving.signal,
       onAttached: ({ offset, end }) => {
         if (isFirst) [this.#position, this.#replayEnd] = [offset, end];
-        this.#found();
+        this.#onServerFound();
         isFirst = false;
       },
       onOutput: (bytes) => this.#show(bytes),
-      onSkipped: (bytes) => this.#tell(`${bytes} bytes were not shown, as they came too fast`),
-      onRefused: (message) => this.#tell(message),
-      onLost: () => this.#lose(),
+      onSkipped: (bytes) => this.#print(`${bytes} bytes were not shown, as they came too fast`),
+      onRefused: (message) => this.#print(message),
+      onLost: () => this.#onServerLost(),
     });
     this.#attachment = attachment;
     if (size) attachment.resize(windowSize() ?? size);
-    for (const bytes of this.#early.splice(0)) this.#send(bytes);
+    for (const bytes of this.#earlyInput.splice(0)) this.#send(bytes);
     return attachment.ended;
   }
 
@@ -160,7 +159,7 @@ class Window {
     const isReplayed = this.#position < this.#replayEnd;
     this.#position += bytes.length;
     this.#modes.feed(bytes);
-    await write(isReplayed ? withoutQuestions(bytes) : bytes);
+    await write(isReplayed ? withoutQueries(bytes) : bytes);
   }
 
   #typed(chunk: Buffer): void {
@@ -176,19 +175,19 @@ class Window {
 
   #send(bytes: Buffer): void {
     const attachment = this.#attachment;
-    if (!attachment) return void this.#early.push(bytes);
-    this.#typedBytes += bytes.length;
-    if (this.#typedBytes > longestTyped) process.stdin.pause();
+    if (!attachment) return void this.#earlyInput.push(bytes);
+    this.#pendingBytes += bytes.length;
+    if (this.#pendingBytes > maxPendingBytes) process.stdin.pause();
     const done = (): void => {
-      this.#typedBytes -= bytes.length;
-      if (this.#typedBytes <= longestTyped) process.stdin.resume();
+      this.#pendingBytes -= bytes.length;
+      if (this.#pendingBytes <= maxPendingBytes) process.stdin.resume();
     };
     attachment.input(bytes).then(done, (error: unknown) => {
       done();
       const isUnknown = error instanceof ProblemError && error.code === 'unreachable';
-      if (isUnknown && !this.#leaving.signal.aborted) this.#tell(
-        `whether the last ${bytes.length} bytes were typed is unknown`,
-      );
+      if (isUnknown && !this.#leaving.signal.aborted) {
+        this.#print(`whether the last ${bytes.length} bytes were typed is unknown`);
+      }
     });
   }
 
@@ -196,23 +195,23 @@ class Window {
     this.#leaving.abort();
   }
 
-  #lose(): void {
-    this.#lost ??= setTimeout(() => {
-      this.#isLostTold = true;
-      this.#tell('lost the server; the terminal stays there, looking for it again');
-    }, quietMs);
+  #onServerLost(): void {
+    this.#lostTimer ??= setTimeout(() => {
+      this.#isLostReported = true;
+      this.#print('lost the server; the terminal stays there, looking for it again');
+    }, lostNoticeDelayMs);
   }
 
-  #found(): void {
-    clearTimeout(this.#lost);
-    this.#lost = undefined;
-    if (this.#isLostTold) this.#tell('found the server again');
-    this.#isLostTold = false;
+  #onServerFound(): void {
+    clearTimeout(this.#lostTimer);
+    this.#lostTimer = undefined;
+    if (this.#isLostReported) this.#print('found the server again');
+    this.#isLostReported = false;
   }
 
   /** In a raw terminal a message begins and ends its line with `\r\n`. */
-  #tell(message: string): void {
-    if (this.#local) tell(`\r\n[sidecar: ${oneLine(message)}]\r\n`);
-    else say(message);
+  #print(message: string): void {
+    if (this.#local) writeStderr(`\r\n[sidecar: ${oneLine(message)}]\r\n`);
+    else printMessage(message);
   }
 }
