@@ -4,6 +4,7 @@ import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AgentEvent, type JobId, ProblemError, Sidecar, agentEvent, optionFor } from '../../src/client/client.ts';
 import { clientEventTypes } from '../../src/protocol/agent-jobs.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { startBreaker } from '../support/unreliable-proxy.ts';
@@ -11,10 +12,6 @@ import { StandIn, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];
-
-function problem(code: string): (error: unknown) => boolean {
-  return (error) => error instanceof ProblemError && error.code === code;
-}
 
 async function setUp(t: TestContext): Promise<Sidecar> {
   return (await startTestServer(t)).client;
@@ -95,12 +92,12 @@ describe('Agents', { skip }, () => {
     const taken = await sidecar.agents.answer(jobId, question.elicitationId, { action: 'accept', content: { count: 3 } });
     assert.equal(taken.action, 'accept');
     await until(async () => (await sidecar.jobs.get(jobId)).stdout === 'one{"action":"accept","content":{"count":3}}', { what: 'the agent has it' });
-    await assert.rejects(sidecar.agents.permit(jobId, 'none', 'yes'), problem('permission_not_found'));
+    await rejectsWith(sidecar.agents.permit(jobId, 'none', 'yes'), { type: ProblemError, code: 'permission_not_found' });
     await sidecar.jobs.cancel(jobId);
     const { jobId: next, ...more } = await sidecar.agents.prompt(jobId, 'say late');
     assert.deepEqual(more, { turn: 1, continues: jobId, keepAlive: 600 });
     assert.equal((await sidecar.jobs.wait(next)).acpError?.code, 'resume_not_supported');
-    await assert.rejects(sidecar.agents.cancelTurn((await sidecar.exec({ command: 'true' })).jobId), problem('not_an_agent'));
+    await rejectsWith(sidecar.agents.cancelTurn((await sidecar.exec({ command: 'true' })).jobId), { type: ProblemError, code: 'not_an_agent' });
     const { agents, defaultAgent } = await sidecar.agents.list();
     assert.ok(agents.some(({ name }) => name === defaultAgent));
   });
@@ -118,7 +115,7 @@ describe('Agents', { skip }, () => {
     assert.deepEqual((await sidecar.agents.turns(jobId)).map(({ turn, text }) => [turn, text]), [[1, 'one'], [2, 'two']]);
     assert.deepEqual((await sidecar.agents.turns(jobId, { before: 2, limit: 1 })).map(({ turn }) => turn), [1]);
     assert.deepEqual([(await sidecar.agents.turn(jobId, 2)).text, (await sidecar.agents.turn(jobId, 2)).finishedAt], ['two', null]);
-    await assert.rejects(sidecar.agents.turn(jobId, 3), problem('turn_not_found'));
+    await rejectsWith(sidecar.agents.turn(jobId, 3), { type: ProblemError, code: 'turn_not_found' });
     await sidecar.jobs.cancel(jobId);
     assert.equal((await sidecar.jobs.wait(jobId, { waitFor: 'input' })).reason, 'cancelled');
   });
@@ -130,9 +127,9 @@ describe('Agents', { skip }, () => {
     const { events } = await sidecar.jobs.get(jobId);
     const [changed] = (events ?? []).map(agentEvent).flatMap((event) => (event?.type === 'changed' ? [event] : []));
     assert.deepEqual([changed?.model, changed?.permissions, changed && 'effort' in changed], ['b', 'deny', false]);
-    await assert.rejects(sidecar.agents.change(jobId, { agentMode: 'plan' }), problem('config_not_supported'));
+    await rejectsWith(sidecar.agents.change(jobId, { agentMode: 'plan' }), { type: ProblemError, code: 'config_not_supported' });
     await sidecar.jobs.cancel(jobId);
-    await assert.rejects(sidecar.agents.change(jobId, { permissions: 'ask' }), problem('job_not_running'));
+    await rejectsWith(sidecar.agents.change(jobId, { permissions: 'ask' }), { type: ProblemError, code: 'job_not_running' });
   });
 
   it('follow() gives each event and each byte once, wherever connections break', async (t) => {
@@ -168,10 +165,10 @@ describe('Agents', { skip }, () => {
     });
     for (const id of ['0-0', 'x', '']) {
       answer('text/event-stream', `id: ${id}\nevent: agent\ndata: {"event":{"seq":1,"type":"prompt","turn":1}}\n\n`);
-      await assert.rejects(sidecar.jobs.follow(jobId).next(), problem('bad_answer'), id);
+      await rejectsWith(sidecar.jobs.follow(jobId).next(), { type: ProblemError, code: 'bad_answer' }, id);
     }
     answer('text/event-stream', 'id: 0-0-9\nevent: agent\ndata: {}\n\n');
-    await assert.rejects(sidecar.jobs.follow(jobId).next(), problem('bad_answer'));
+    await rejectsWith(sidecar.jobs.follow(jobId).next(), { type: ProblemError, code: 'bad_answer' });
     const calls: readonly (() => Promise<unknown>)[] = [
       () => sidecar.agents.list(), () => sidecar.agents.prompt(jobId, 'x'), () => sidecar.agents.cancelTurn(jobId), () => sidecar.agents.permit(jobId, 'a/b', 'y'),
       () => sidecar.agents.answer(jobId, 'a', { action: 'decline' }), () => sidecar.agents.start({ prompt: 'x' }),
@@ -179,7 +176,7 @@ describe('Agents', { skip }, () => {
     ];
     for (const [index, call] of calls.entries()) {
       answer('application/json', '{"agents":[{}]}');
-      await assert.rejects(call(), problem('bad_answer'), String(index));
+      await rejectsWith(call(), { type: ProblemError, code: 'bad_answer' }, String(index));
     }
     assert.ok(server.seen.some(({ line }) => line === `POST /jobs/${jobId}/permissions/a%2Fb`));
   });

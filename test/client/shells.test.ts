@@ -2,15 +2,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar } from '../../src/client/client.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { StandIn, hangUp, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
-
-function problem(code: string): (error: unknown) => boolean {
-  return (error) => error instanceof ProblemError && error.code === code;
-}
 
 async function setUp(t: TestContext): Promise<Sidecar> {
   return (await startTestServer(t)).client;
@@ -41,17 +38,17 @@ describe('Shells', { skip }, () => {
     await until(async () => (await sidecar.shells.get('one')).activeCommand, { what: 'its command runs' });
     await sidecar.shells.delete('one');
     assert.equal((await sidecar.jobs.wait(jobId)).reason, 'cancelled');
-    await assert.rejects(sidecar.shells.get('one'), problem('session_not_found'));
-    await assert.rejects(sidecar.shells.delete('one'), problem('session_not_found'));
-    await assert.rejects(sidecar.shells.run('two', 'true', { shell: 'sh' }), problem('session_conflict'));
+    await rejectsWith(sidecar.shells.get('one'), { type: ProblemError, code: 'session_not_found' });
+    await rejectsWith(sidecar.shells.delete('one'), { type: ProblemError, code: 'session_not_found' });
+    await rejectsWith(sidecar.shells.run('two', 'true', { shell: 'sh' }), { type: ProblemError, code: 'session_conflict' });
   });
 
   it('run() with requireShell takes no other shell, and jobs tell when one ends and another begins', async (t) => {
     const sidecar = await setUp(t);
-    await assert.rejects(sidecar.shells.run('one', 'true', { requireShell: true }), problem('shell_gone'));
+    await rejectsWith(sidecar.shells.run('one', 'true', { requireShell: true }), { type: ProblemError, code: 'shell_gone' });
     assert.deepEqual((await sidecar.shells.run('one', 'true')).shellStarted, { reason: 'first', start: 1 });
     assert.deepEqual((await sidecar.shells.run('one', 'exit 2', { requireShell: true })).shellEnded, { reason: 'exit', exitCode: 2 });
-    await assert.rejects(sidecar.shells.run('one', 'true', { requireShell: true }), problem('shell_gone'));
+    await rejectsWith(sidecar.shells.run('one', 'true', { requireShell: true }), { type: ProblemError, code: 'shell_gone' });
     assert.deepEqual((await sidecar.shells.run('one', 'true')).shellStarted, { reason: 'exit', start: 2, exitCode: 2 });
   });
 
@@ -75,7 +72,7 @@ describe('Shells', { skip }, () => {
     const sidecar = new Sidecar({ url: server.url, key });
     for (const body of ['[]', '{"sessions":[{}]}', '{"sessions":5}', 'text']) {
       server.faults.push((_request, response) => (response.end(body), true));
-      await assert.rejects(sidecar.shells.list(), problem('bad_answer'), body);
+      await rejectsWith(sidecar.shells.list(), { type: ProblemError, code: 'bad_answer' }, body);
     }
   });
 });

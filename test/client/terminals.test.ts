@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AttachOptions, type Attachment, ProblemError, Sidecar, type TerminalId } from '../../src/client/client.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { atEnd, spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { plainShell, terminalless } from '../support/terminal.ts';
@@ -46,9 +47,9 @@ describe('Terminals', { skip: terminalless }, () => {
     await until(async () => /22 66\ndone/.test(await client.terminals.screen(id)), { what: 'it shows its size' });
     assert.equal((await client.terminals.get(id)).cols, 66);
     await client.terminals.close(id);
-    await assert.rejects(client.terminals.get(id), problem('terminal_not_found'));
-    await assert.rejects(client.terminals.close(id), problem('terminal_not_found'));
-    await assert.rejects(client.terminals.attach(id), problem('terminal_not_found'));
+    await rejectsWith(client.terminals.get(id), { type: ProblemError, code: 'terminal_not_found' });
+    await rejectsWith(client.terminals.close(id), { type: ProblemError, code: 'terminal_not_found' });
+    await rejectsWith(client.terminals.attach(id), { type: ProblemError, code: 'terminal_not_found' });
   });
 
   it('attach() types, resizes, and tells how it ended', async (t) => {
@@ -66,7 +67,7 @@ describe('Terminals', { skip: terminalless }, () => {
     await shows('20 70\r\n');
     await attachment.input('exit 9\r');
     assert.deepEqual(await attachment.ended, { exitCode: 9, reason: 'exit' });
-    await assert.rejects(attachment.input('x'), problem('terminal_ended'));
+    await rejectsWith(attachment.input('x'), { type: ProblemError, code: 'terminal_ended' });
     const late = await watch(t, client, id);
     assert.deepEqual(await late.attachment.ended, { exitCode: 9, reason: 'exit' });
     assert.match(late.text(), /20 70\r\n/);
@@ -77,7 +78,7 @@ describe('Terminals', { skip: terminalless }, () => {
     const { terminalId: id } = await client.terminals.start(plainShell);
     const one = await watch(t, client, id);
     const onlooker = await watch(t, client, id, { readonly: true, cols: 5, rows: 5 });
-    await assert.rejects(onlooker.attachment.input('x'), problem('invalid_request'));
+    await rejectsWith(onlooker.attachment.input('x'), { type: ProblemError, code: 'invalid_request' });
     await one.attachment.input('stty size; echo se""en\r');
     await onlooker.shows('24 80\r\nseen');
     one.attachment.leave();
@@ -168,14 +169,14 @@ describe('Terminals', { skip: terminalless }, () => {
     const sidecar = new Sidecar({ url: server.url, key: server.key, retry: patient, reconnectMs: 100 });
     const { attachment } = await watch(t, sidecar, id);
     await server.close();
-    await assert.rejects(attachment.ended, problem('unreachable'));
-    await assert.rejects(sidecar.terminals.attach(id), problem('unreachable'));
+    await rejectsWith(attachment.ended, { type: ProblemError, code: 'unreachable' });
+    await rejectsWith(sidecar.terminals.attach(id), { type: ProblemError, code: 'unreachable' });
   });
 
   it('is refused without the key, in words', async (t) => {
     const server = await startTestServer(t);
     const { terminalId: id } = await server.client.terminals.start(plainShell);
-    await assert.rejects(new Sidecar({ url: server.url, key: 'wrong' }).terminals.attach(id), problem('unauthorized'));
+    await rejectsWith(new Sidecar({ url: server.url, key: 'wrong' }).terminals.attach(id), { type: ProblemError, code: 'unauthorized' });
   });
 
   it('attaches as a page does: with a ticket and the WebSocket of the platform', async (t) => {

@@ -32,8 +32,8 @@ describe('Updates', () => {
   it('begin() passes on why it cannot be done', async (t) => {
     const { stub, sidecar } = await setUp(t);
     stub.answer = new ProblemError('busy', 'Cannot update: 3 jobs run', { extensions: { running_jobs: 3 } });
-    await assert.rejects(sidecar.updates.begin({ ifIdle: true }), (error: unknown) =>
-      error instanceof ProblemError && error.code === 'busy' && error.extensions['running_jobs'] === 3);
+    const error = await rejectsWith(sidecar.updates.begin({ ifIdle: true }), { type: ProblemError, code: 'busy' });
+    assert.equal(error.extensions['running_jobs'], 3);
   });
 
   it('begin() is repeated under the same key when its answer is lost', async (t) => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { rejectsWith } from '../support/errors.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { ask, finished, isRunning, show, submit } from '../support/client.ts';
 import { until } from '../support/wait.ts';
@@ -46,7 +47,9 @@ test('a client that waits has its answer before the server goes', async (t) => {
 
 test('a second server on the same state directory says who has it, and ends with 1', async (t) => {
   const server = await spawnServer(t);
-  await assert.rejects(spawnServer(t, { stateDir: server.stateDir }), (error: Error) =>
-    error.message.includes(`held by the server with pid ${server.pid}`) && error.message.includes(server.url));
+  const { message } = await rejectsWith(spawnServer(t, { stateDir: server.stateDir }), {
+    message: new RegExp(`held by the server with pid ${server.pid}\\b`),
+  });
+  assert.ok(message.includes(server.url), message);
   assert.equal((await ask(server, 'GET /health')).status, 200);
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ProxyError } from '../../src/proxy/proxy-error.ts';
 import { reportProxies } from '../../src/proxy/report.ts';
 import { proxyAuthorization, proxyRules, proxySettings, shownProxy } from '../../src/proxy/rules.ts';
+import { throwsWith } from '../support/errors.ts';
 
 const proxy = 'http://proxy.example:3128';
 
@@ -73,12 +74,10 @@ test('a value that is no proxy is refused by the name of its variable, without i
     'http://u:hush@p:99999', 'http://u:hush@[::1',
   ];
   for (const value of values) {
-    assert.throws(() => shown({ HTTPS_PROXY: value }, 'https://x.example'), (error: unknown) => {
-      assert.ok(error instanceof ProxyError && error.code === 'ERR_PROXY_REFUSED');
-      assert.match(error.message, /HTTPS_PROXY/);
-      assert.doesNotMatch(error.message, /hu.?sh/);
-      return true;
+    const error = throwsWith(() => shown({ HTTPS_PROXY: value }, 'https://x.example'), {
+      type: ProxyError, code: 'ERR_PROXY_REFUSED', message: /HTTPS_PROXY/,
     }, value);
+    assert.doesNotMatch(error.message, /hu.?sh/);
     const [report] = reportProxies(proxySettings({ HTTPS_PROXY: value }));
     assert.match(report?.problem ?? '', /HTTPS_PROXY/);
     assert.doesNotMatch(JSON.stringify(report), /hu.?sh/);

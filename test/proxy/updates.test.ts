@@ -8,6 +8,7 @@ import { download } from '../../src/update/fetch/download.ts';
 import { SourceError } from '../../src/update/source-error.ts';
 import { npmSource } from '../../src/update/sources/npm.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';
@@ -57,11 +58,9 @@ test('npm\'s settings name the proxy of updates, and a wrong password is not tri
   };
   await find('right');
   assert.equal(asked.length, 1);
-  await assert.rejects(find('hush'), (error: unknown) => {
-    assert.ok(error instanceof SourceError && error.reason === 'refused');
-    assert.match(error.message, /^Cannot read http:\/\/registry\.example.*npm config proxy.*407/);
-    assert.doesNotMatch(error.message, /hush/);
-    return true;
+  const error = await rejectsWith(find('hush'), {
+    type: SourceError, reason: 'refused', message: /^Cannot read http:\/\/registry\.example.*npm config proxy.*407/,
   });
+  assert.doesNotMatch(error.message, /hush/);
   assert.equal(asked.length, 2);
 });

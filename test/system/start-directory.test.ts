@@ -11,7 +11,6 @@ import { readOwner } from '../../src/process/state/lock.ts';
 import { atEnd, environmentOf, endProcesses, key, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
-const source = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const tellingAgent = fileURLToPath(new URL('../fixtures/telling-agent.mjs', import.meta.url));
 const skip = process.platform === 'win32' ? 'a directory that is used cannot be deleted there' : false;
 
@@ -21,7 +20,7 @@ test('jobs, shells and terminals of a server whose start directory was deleted r
   mkdirSync(start);
   const environment = environmentOf(folder);
   const home = environment['HOME'] ?? '';
-  const server = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), source, 'serve', '--port=0', `--state-dir=${stateDir}`], {
+  const server = spawn(process.execPath, [program, 'serve', '--port=0', `--state-dir=${stateDir}`], {
     cwd: start, env: environment, stdio: ['ignore', 'ignore', 'inherit'],
   });
   atEnd(t, async () => {
@@ -32,7 +31,7 @@ test('jobs, shells and terminals of a server whose start directory was deleted r
   const url = await until(() => readOwner(join(stateDir, 'server.lock'))?.url, { what: 'the server listens' });
   const client = new Sidecar({ url, key });
   assert.deepEqual((await client.run({ command: 'pwd' })).stdout, `${start}\n`);
-  // Sources are compiled as they are loaded, which needs a directory: nothing is to be loaded later.
+  // One of before: it has nothing to say.
   await client.terminals.start({ command: 'true' });
   rmSync(start, { recursive: true });
   for (const request of [{ command: 'pwd' }, { mode: 'argv', argv: ['pwd'] }, { command: 'pwd', tty: true }, { mode: 'persistent_shell', sessionKey: 'k', command: 'pwd' }] as const) {

@@ -20,6 +20,7 @@ import type { UpdaterOptions } from '../../src/update/updater-options.ts';
 import type { Carrier } from '../../src/update/updates.ts';
 import { type FailedAttempt, beginProbation, markFailed } from '../../src/update/versions/version-state.ts';
 import { Versions } from '../../src/update/versions/versions.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import {
@@ -117,12 +118,8 @@ function serve(t: TestContext, versions: readonly PackageVersion[] = [next], mor
   return startRegistry(t, [{ name, key, versions, ...more }]);
 }
 
-async function fails(work: Promise<unknown>, code: ProblemCode, message: RegExp = /./): Promise<ProblemError> {
-  const error: unknown = await work.then(() => undefined, (failure: unknown) => failure);
-  assert.ok(error instanceof ProblemError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return error;
+function fails(work: Promise<unknown>, code: ProblemCode, message = /./): Promise<ProblemError> {
+  return rejectsWith(work, { type: ProblemError, code, message });
 }
 
 /** One note, one line in the log, and nothing on the disk. */

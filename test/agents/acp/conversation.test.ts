@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import readline from 'node:readline';
 import { PassThrough } from 'node:stream';
 import test, { type TestContext } from 'node:test';
-import { AgentFailure, type AgentFailureCode } from '../../../src/agents/acp/agent-failure.ts';
+import { AgentFailure } from '../../../src/agents/acp/agent-failure.ts';
 import { Conversation } from '../../../src/agents/acp/conversation.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import { rejectsWith } from '../../support/errors.ts';
@@ -11,12 +11,6 @@ import { atEnd } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { type Talk, talk } from '../../support/acp-agent.ts';
 
-const fails = (code: AgentFailureCode, message: RegExp) => (error: unknown): boolean => {
-  assert.ok(error instanceof AgentFailure, String(error));
-  assert.equal(error.code, code);
-  assert.match(error.message, message);
-  return true;
-};
 const text = { type: 'text', text: 'do it' } as const;
 const yes = { optionId: 'yes', name: 'Yes', kind: 'allow_once' } as const;
 const permission = { sessionId: 's1', toolCall: { toolCallId: 't' }, options: [yes] } as const;
@@ -108,8 +102,10 @@ test('an agent that wants to be logged in says how', async (t) => {
     },
     authenticate: () => ({}),
   };
-  await assert.rejects(talk(t, answers).conversation.open(), (error) => fails('auth_required', /Authentication required\); it has key \(API key\), bare$/)(error)
-    && assert.deepEqual((error as AgentFailure).details, { authMethods: [{ id: 'key', name: 'API key' }, { id: 'bare', name: '' }] }) === undefined);
+  await rejectsWith(talk(t, answers).conversation.open(), {
+    type: AgentFailure, code: 'auth_required', message: /Authentication required\); it has key \(API key\), bare$/,
+    details: { authMethods: [{ id: 'key', name: 'API key' }, { id: 'bare', name: '' }] },
+  });
   const it = talk(t, answers, { authMethod: 'key' });
   await it.conversation.open();
   assert.deepEqual(paramsOf(it, 'authenticate'), { methodId: 'key' });
@@ -132,10 +128,9 @@ test('a login in a terminal is offered where there are some, and done there alon
     { id: 'tty', name: 'Log in', type: 'terminal', argv: ['my agent', '--acp', '--login', 'a b'], env: { A: 'of the method', B: 'b' } },
     { id: 'bare', name: '', type: 'terminal', argv: login.argv, env: login.env },
   ] };
-  await assert.rejects(it.conversation.open(), (error: AgentFailure) => {
-    fails('auth_required', /it has tty \(Log in\), in a terminal, by 'my agent' --acp --login 'a b', bare, in a terminal, by /)(error);
-    assert.deepEqual(error.details, details);
-    return true;
+  await rejectsWith(it.conversation.open(), {
+    type: AgentFailure, code: 'auth_required', details,
+    message: /it has tty \(Log in\), in a terminal, by 'my agent' --acp --login 'a b', bare, in a terminal, by /,
   });
   assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { auth?: object } }).clientCapabilities.auth, { terminal: true });
   const asked = talk(t, answers, { login, authMethod: 'tty' });
@@ -152,16 +147,17 @@ test('a session without an id is none, and no answer is a failure in time', asyn
 test('an agent that ends, at any time, is told of at once', async (t) => {
   for (const method of ['initialize', 'session/new', 'session/prompt']) {
     const it = talk(t, { [method]: (_, { die }) => { die(); return new Promise(() => undefined); } });
-    await assert.rejects(async () => { await it.conversation.open(); await it.conversation.prompt([text]); }, fails('agent_ended', new RegExp(`has ended at ${method}`)));
+    await rejectsWith(async () => { await it.conversation.open(); await it.conversation.prompt([text]); }, { type: AgentFailure, code: 'agent_ended', message: new RegExp(`has ended at ${method}`) });
   }
 });
 
 test('an error of the agent is told with its code and data', async (t) => {
   const it = talk(t, { 'session/prompt': () => { throw new RpcError(401, 'no credit', { data: { status: 401 } }); } });
   await it.conversation.open();
-  await assert.rejects(it.conversation.prompt([text]), (error) => fails('agent_error', /session\/prompt: no credit/)(error)
-    && assert.deepEqual((error as AgentFailure).details, { code: 401, data: { status: 401 } }) === undefined);
-  await assert.rejects(it.conversation.prompt([text]), fails('agent_error', /no credit/), 'another turn may follow');
+  await rejectsWith(it.conversation.prompt([text]), {
+    type: AgentFailure, code: 'agent_error', message: /session\/prompt: no credit/, details: { code: 401, data: { status: 401 } },
+  });
+  await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'agent_error', message: /no credit/ }, 'another turn may follow');
 });
 
 test('a turn tells of all that happens, of its own session alone, and ends with the reason', async (t) => {
@@ -533,7 +529,7 @@ test('an answer to a prompt that is none fails the turn, and a reason that nobod
   for (const answer of answers) {
     const it = talk(t, { 'session/prompt': () => answer });
     await it.conversation.open();
-    await assert.rejects(it.conversation.prompt([text]), fails('bad_answer', /how the turn has ended: the agent answered/), JSON.stringify(answer));
+    await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'bad_answer', message: /how the turn has ended: the agent answered/ }, JSON.stringify(answer));
   }
   const it = talk(t, { 'session/prompt': () => ({ stopReason: 'out_of_luck' }) });
   await it.conversation.open();

@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { identify } from '../../../src/process/identity.ts';
 import { LockHeldError, acquireLock, readOwner } from '../../../src/process/state/lock.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const source = fileURLToPath(new URL('../../../src/process/state/lock.ts', import.meta.url));
@@ -16,12 +17,8 @@ describe('lock', () => {
     const path = join(temporaryFolder(t), 'lock');
     const lock = await acquireLock(path, '1.2.3');
     lock.announce('http://here');
-    await assert.rejects(acquireLock(path, '1.2.3'), (error: unknown) => {
-      assert.ok(error instanceof LockHeldError);
-      assert.equal(error.owner.pid, process.pid);
-      assert.match(error.message, /pid \d+ at http:\/\/here/);
-      return true;
-    });
+    const error = await rejectsWith(acquireLock(path, '1.2.3'), { type: LockHeldError, message: /pid \d+ at http:\/\/here/ });
+    assert.equal(error.owner.pid, process.pid);
     lock.release();
     assert.equal(existsSync(path), false);
     (await acquireLock(path, '1.2.3')).release();

@@ -7,6 +7,7 @@ import { type TestContext, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DownloadOptions, download } from '../../../src/update/fetch/download.ts';
 import { SourceError, type SourceReason } from '../../../src/update/source-error.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { type Fault, type Registry, startRegistry } from '../../support/registry.ts';
@@ -37,12 +38,8 @@ async function setUp(t: TestContext, faults: readonly Fault[] = [], headers: { r
   };
 }
 
-async function fails(work: Promise<unknown>, reason: SourceReason, message: RegExp = /./): Promise<SourceError> {
-  const error: unknown = await work.then(() => undefined, (failure: unknown) => failure);
-  assert.ok(error instanceof SourceError, String(error));
-  assert.equal(error.reason, reason, error.message);
-  assert.match(error.message, message);
-  return error;
+function fails(work: Promise<unknown>, reason: SourceReason, message = /./): Promise<SourceError> {
+  return rejectsWith(work, { type: SourceError, reason, message });
 }
 
 describe('download()', () => {

@@ -14,6 +14,7 @@ import { registryFrom } from '../../../src/update/sources/npmrc.ts';
 import { openSource } from '../../../src/update/sources/open.ts';
 import type { Release } from '../../../src/update/sources/source.ts';
 import { type SourceSpec, parseSource } from '../../../src/update/sources/spec.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { type Package, type PackageVersion, type Registry, integrityOf, newSigningKey, packageTarball, startRegistry, tarballPath } from '../../support/registry.ts';
 import { entry, tgz } from '../../support/tarball.ts';
@@ -22,13 +23,8 @@ const name = 'machine-sidecar';
 const key = newSigningKey();
 const small = { attempts: 2, backoffMs: 1, stalledMs: 5_000 };
 
-async function fails(work: Promise<unknown>, reason: SourceReason, message: RegExp = /./): Promise<void> {
-  await assert.rejects(work, (error) => {
-    assert.ok(error instanceof SourceError, String(error));
-    assert.equal(error.reason, reason, error.message);
-    assert.match(error.message, message);
-    return true;
-  });
+function fails(work: Promise<unknown>, reason: SourceReason, message = /./): Promise<SourceError> {
+  return rejectsWith(work, { type: SourceError, reason, message });
 }
 
 async function registryOf(t: TestContext, versions: readonly PackageVersion[], more: Partial<Package> = {}): Promise<{

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it, test } from 'node:test';
 import { checkFile, integrityOf, parseIntegrity } from '../../../src/update/trust/integrity.ts';
 import { TrustError } from '../../../src/update/trust/trust-error.ts';
-import { throwsWith } from '../../support/errors.ts';
+import { rejectsWith, throwsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 // RFC 6234's "abc" and the empty text.
@@ -64,10 +64,9 @@ describe('checkFile()', () => {
   });
 
   it('names the file by where it came from, the hash that was expected and the one that was found', async (t) => {
-    await assert.rejects(checkFile(fileOf(t, 'abd'), parseIntegrity(`sha512-${abc}`), { name }), (error: TrustError) => {
-      assert.equal(error.reason, 'integrity-mismatch');
-      assert.match(error.message, /^https:\/\/a\.test\/it\.tgz is not the file that was promised: expected sha512-3a81o\S+==, found sha512-\S+==$/);
-      return true;
+    await rejectsWith(checkFile(fileOf(t, 'abd'), parseIntegrity(`sha512-${abc}`), { name }), {
+      type: TrustError, reason: 'integrity-mismatch',
+      message: /^https:\/\/a\.test\/it\.tgz is not the file that was promised: expected sha512-3a81o\S+==, found sha512-\S+==$/,
     });
   });
 

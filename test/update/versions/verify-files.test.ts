@@ -8,6 +8,7 @@ import { copyPackage } from '../../../src/update/archive/package-folder.ts';
 import { unpack } from '../../../src/update/archive/tarball.ts';
 import { UpdateError } from '../../../src/update/update-error.ts';
 import { type FileHashes, checkWritten } from '../../../src/update/versions/verify-files.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { entry, tgz } from '../../support/tarball.ts';
 
@@ -63,11 +64,8 @@ describe('checkWritten()', () => {
     it(`refuses ${what}, and blames the disk`, async (t) => {
       const { folder, hashes } = await setUp(t);
       change(folder);
-      await assert.rejects(checkWritten(folder, hashes), (error) => {
-        assert.ok(error instanceof UpdateError, String(error));
-        assert.match(error.message, message);
-        return !error.isToBlame;
-      });
+      const error = await rejectsWith(checkWritten(folder, hashes), { type: UpdateError, message });
+      assert.equal(error.isToBlame, false);
     });
   }
 
