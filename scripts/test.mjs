@@ -136,14 +136,14 @@ function tell({ file, isGood, counts, output, seconds }) {
   const { tests = 0, skipped = 0 } = counts;
   const much = `${seconds.toFixed(1).padStart(6)} s ${String(tests).padStart(4)} tests`;
   const line = `${progress()} ${isGood ? 'ok    ' : 'FAILED'} ${much}  ${file}${skipped > 0 ? ` (${skipped} skipped)` : ''}`;
-  if (!isLive && (isVerbose || !isGood)) print(`\n${output.trimEnd()}`);
+  if (!isLive && (isVerbose || (!isGood && stoppedBy === undefined))) print(`\n${output.trimEnd()}`);
   print(line);
 }
 
 /** Prints what failed once more, all of it together, and sets the exit code. */
 function summarize() {
   const failed = results.filter(({ isGood }) => !isGood);
-  if (!isLive) {
+  if (!isLive && stoppedBy === undefined) {
     // The reporter repeats the failures of a file at its end.
     for (const { file, output } of failed) print(`\nFAILED ${file}\n${output.slice(Math.max(0, output.lastIndexOf('✖ failing tests:'))).trimEnd()}`);
   }
