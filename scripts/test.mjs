@@ -5,8 +5,8 @@
  *     npm test -- test/jobs test/setup.test.ts --test-name-pattern=fifo
  *     npm run test:soak                          the long tests, with all their repetitions
  *
- * Prints a line for each file that ends, and the whole output of a file that fails; of each file where some are named, or
- * with `--verbose`. `--concurrency=N` is the number of files at a time. Other options are those of Node.
+ * Prints a line for each file that ends, and the whole output of a file that fails; of each file where some are named,
+ * or with `--verbose`. `--concurrency=N` is the number of files at a time. Other options are those of Node.
  *
  * Neither Node 20 nor cmd.exe expands globs, so the list is made here. `node --test` would sort the files and print
  * nothing of a file before all that precede it have ended, so each file is started here, too.
