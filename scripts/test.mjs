@@ -5,8 +5,8 @@
  *     npm test -- test/jobs test/setup.test.ts --test-name-pattern=fifo
  *     npm run test:soak                          the long tests, with all their repetitions
  *
- * Prints a line for each file that ends, and the whole output of a file that fails, or of each file where some are
- * named or `--verbose` is given. `--concurrency=N` is the number of files at a time. Other options are those of Node.
+ * Prints a line for each file that ends, and the whole output of a file that fails; of each file where some are named,
+ * or with `--verbose`. `--concurrency=N` is the number of files at a time. Other options are those of Node.
  *
  * Neither Node 20 nor cmd.exe expands globs, so the list is made here. `node --test` would sort the files and print
  * nothing of a file before all that precede it have ended, so each file is started here, too.
@@ -41,8 +41,8 @@ const timeoutMs = 1_800_000;
 /** Without a line for so long, the files that run are named. */
 const silenceMs = 30_000;
 
-const named = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
-const files = inOrder(named.filter((file) => !isSoak || hasSoak(file)));
+const found = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
+const files = inOrder(found.filter((file) => !isSoak || hasSoak(file)));
 const isLive = files.length === 1;
 
 // Everything that the run makes is in this folder, so that what it leaves behind can be found.
@@ -62,7 +62,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     for (const child of running.values()) child.kill(signal);
   });
 }
-const silenceCheck = setInterval(() => {
+const heartbeat = setInterval(() => {
   if (isLive || performance.now() - lastLineAt < silenceMs) return;
   print(`${progress()} still running: ${[...running.keys()].join(' ')}`);
 }, 1000);
@@ -74,7 +74,7 @@ await Promise.all(Array.from({ length: Math.min(concurrency, files.length) }, as
     tell(result);
   }
 }));
-clearInterval(silenceCheck);
+clearInterval(heartbeat);
 const left = await leftovers(folder);
 summarize();
 if (words.length === 0) noteRun({ seconds: (performance.now() - beganAt) / 1000, exitCode: process.exitCode ?? 0 });
@@ -136,20 +136,20 @@ function countsIn(output) {
 function tell({ file, isGood, counts, output, seconds }) {
   const { tests = 0, skipped = 0 } = counts;
   const much = `${seconds.toFixed(1).padStart(6)} s ${String(tests).padStart(4)} tests`;
-  const note = skipped > 0 ? ` (${skipped} skipped)` : '';
-  const line = `${progress()} ${isGood ? 'ok    ' : 'FAILED'} ${much}  ${file}${note}`;
-  if (!isLive && (isVerbose || !isGood)) print(`\n${output.trimEnd()}`);
+  const less = skipped > 0 ? ` (${skipped} skipped)` : '';
+  const line = `${progress()} ${isGood ? 'ok    ' : 'FAILED'} ${much}  ${file}${less}`;
+  if (!isLive && (isVerbose || (!isGood && stoppedBy === undefined))) print(`\n${output.trimEnd()}`);
   print(line);
 }
 
 /** Prints what failed once more, all of it together, and sets the exit code. */
 function summarize() {
   const failed = results.filter(({ isGood }) => !isGood);
-  if (!isLive) {
+  if (!isLive && stoppedBy === undefined) {
     // The reporter repeats the failures of a file at its end.
     for (const { file, output } of failed) {
-      const repeated = output.slice(Math.max(0, output.lastIndexOf('✖ failing tests:')));
-      print(`\nFAILED ${file}\n${repeated.trimEnd()}`);
+      const at = Math.max(0, output.lastIndexOf('✖ failing tests:'));
+      print(`\nFAILED ${file}\n${output.slice(at).trimEnd()}`);
     }
   }
   const sum = (name) => results.reduce((total, { counts }) => total + (counts[name] ?? 0), 0);
@@ -157,8 +157,8 @@ function summarize() {
     `${((performance.now() - beganAt) / 1000).toFixed(0)} s: ${failed.length === 0 ? 'no file failed' : 'failed:'}`);
   for (const { file } of failed) print(`  ${file}`);
   for (const line of left) console.error(`left behind: ${line}`);
-  const isGood = failed.length === 0 && left.length === 0;
-  process.exitCode = stoppedBy === undefined ? Number(!isGood) : 128 + constants.signals[stoppedBy];
+  if (failed.length > 0 || left.length > 0) process.exitCode = 1;
+  if (stoppedBy !== undefined) process.exitCode = 128 + constants.signals[stoppedBy];
 }
 
 function progress() {

@@ -325,7 +325,7 @@ test('a test lies where the source that it tests lies', () => {
 test('what tests share lies in test/support, what they start in test/fixtures, each with a comment that says what it is', () => {
   report(listFiles('test').filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).flatMap((file) => {
     if (!/^test\/(support|fixtures)\/[^/]+$/.test(file)) return [`${file}: move it to test/support`];
-    const opens = readFileSync(join(root, file), 'utf8').startsWith('/**');
+    const opens = /^\/\*\*(?:(?!\*\/)[^])*@module\s*\*\//.test(readFileSync(join(root, file), 'utf8'));
     return opens ? [] : [`${file}:1 must open with /** What it is for. @module */`];
   }));
 });

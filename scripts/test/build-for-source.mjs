@@ -1,7 +1,7 @@
 /**
  * Makes a test that imports `src/x.ts` load `dist/x.js`, which `npm test` has built: `node --import FILE`. What the
- * code under test starts is then the built program as well, as in production, and needs no loader: that takes a third
- * of the time of the processor.
+ * code under test starts is then the built program, too, as in production, and needs no loader: that takes half of the
+ * processor's time.
  *
  * @module
  */

@@ -85,8 +85,8 @@ describe('sidecar', () => {
     const away = await run(['jobs']);
     assert.equal(away.exitCode, 69);
     assert.match(away.stderr, new RegExp(`^sidecar: Cannot reach ${server.url}: nothing listens there\n +Start a server`));
-    assert.doesNotMatch(away.stderr, /at .*\.ts/);
-    assert.match((await run(['jobs'], { env: { SIDECAR_LOG_LEVEL: 'debug' } })).stderr, /at .*\.ts/);
+    assert.doesNotMatch(away.stderr, /at .*\.c?js/);
+    assert.match((await run(['jobs'], { env: { SIDECAR_LOG_LEVEL: 'debug' } })).stderr, /at .*\.c?js/);
     assert.equal((await run(['jobs'], { env: { SIDECAR_URL: '' } })).exitCode, 69);
     assert.equal((await run(['jobs', '--key-file', '/none'])).exitCode, 1);
   });

@@ -10,7 +10,7 @@ import { spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { plainShell, terminalless } from '../support/terminal.ts';
 import { setUp } from '../support/cli.ts';
-import { sitDown } from '../support/cli-terminal.ts';
+import { openCliTerminal } from '../support/cli-terminal.ts';
 
 interface Row {
   readonly name: string;
@@ -27,7 +27,7 @@ describe('sidecar through a proxy', () => {
     const { port, asked } = await startConnectProxy(t, target, { credentials: 'u:p' });
     const far = { url: `http://sidecar.example:${target}`, key: server.key };
     const env = { http_proxy: `http://u:p@127.0.0.1:${port}` };
-    const typist = await sitDown(t, far, ['attach', terminalId], { env });
+    const typist = await openCliTerminal(t, far, ['attach', terminalId], { env });
     await typist.shows(/detaches\r\n[^]*\$ /);
     typist.type('exit 3\r');
     assert.equal((await typist.ended).exitCode, 3);

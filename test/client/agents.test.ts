@@ -7,8 +7,8 @@ import { clientEventTypes } from '../../src/protocol/agent-jobs.ts';
 import { rejectsWith } from '../support/errors.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { startBreaker } from '../support/unreliable-proxy.ts';
-import { StandIn, key } from '../support/fake-server.ts';
+import { startUnreliableProxy } from '../support/unreliable-proxy.ts';
+import { FakeServer, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];
@@ -134,7 +134,7 @@ describe('Agents', { skip }, () => {
 
   it('follow() gives each event and each byte once, wherever connections break', async (t) => {
     const server = await startTestServer(t);
-    const breaker = await startBreaker(t, server);
+    const breaker = await startUnreliableProxy(t, server);
     const sidecar = new Sidecar({ url: breaker.url, key: server.key, retry: { firstDelayMs: 1, maxDelayMs: 5 } });
     const count = 600;
     const { jobId } = await server.client.agents.start({ argv, prompt: `${'say wörd \n'.repeat(count)}flood ${count}\nsay end` });
@@ -154,7 +154,7 @@ describe('Agents', { skip }, () => {
   });
 
   it('follow() refuses events without a position, and answers are checked', async (t) => {
-    const server = new StandIn();
+    const server = new FakeServer();
     await server.start();
     t.after(() => server.close());
     const sidecar = new Sidecar({ url: server.url, key, retry: { attempts: 1 } });

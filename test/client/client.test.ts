@@ -6,12 +6,12 @@ import { type TestContext, describe, it } from 'node:test';
 import { JobWaitAbortedError, ProblemError, Sidecar, type SidecarOptions } from '../../src/client/client.ts';
 import { rejectsWith, throwsWith } from '../support/errors.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, answer, hangUp, key, refuse } from '../support/fake-server.ts';
+import { FakeServer, answer, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 5 };
 
-async function setUp(t: TestContext, options: Partial<SidecarOptions> = {}): Promise<{ server: StandIn; sidecar: Sidecar }> {
-  const server = new StandIn();
+async function setUp(t: TestContext, options: Partial<SidecarOptions> = {}): Promise<{ server: FakeServer; sidecar: Sidecar }> {
+  const server = new FakeServer();
   await server.start();
   t.after(() => server.close());
   return { server, sidecar: new Sidecar({ url: server.url, key, retry: quick, ...options }) };

@@ -4,12 +4,12 @@ import { type TestContext, describe, it } from 'node:test';
 import { type JobEvent, ProblemError, Sidecar, outputBytes } from '../../src/client/client.ts';
 import { rejectsWith } from '../support/errors.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, hangUp, key, refuse } from '../support/fake-server.ts';
+import { FakeServer, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 
-async function setUp(t: TestContext): Promise<{ server: StandIn; sidecar: Sidecar }> {
-  const server = new StandIn();
+async function setUp(t: TestContext): Promise<{ server: FakeServer; sidecar: Sidecar }> {
+  const server = new FakeServer();
   await server.start();
   t.after(() => server.close());
   return { server, sidecar: new Sidecar({ url: server.url, key, retry: quick }) };

@@ -5,7 +5,7 @@ import { ProblemError, Sidecar } from '../../src/client/client.ts';
 import { rejectsWith } from '../support/errors.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, hangUp, key } from '../support/fake-server.ts';
+import { FakeServer, hangUp, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 
@@ -53,7 +53,7 @@ describe('Shells', { skip }, () => {
   });
 
   it('delete() is asked again when its answer is lost, and believes that it was done', async (t) => {
-    const server = new StandIn();
+    const server = new FakeServer();
     await server.start();
     t.after(() => server.close());
     server.faults.push(hangUp, (_request, response) => {
@@ -66,7 +66,7 @@ describe('Shells', { skip }, () => {
   });
 
   it('says so when an answer is not one of ours', async (t) => {
-    const server = new StandIn();
+    const server = new FakeServer();
     await server.start();
     t.after(() => server.close());
     const sidecar = new Sidecar({ url: server.url, key });

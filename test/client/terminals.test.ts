@@ -8,7 +8,7 @@ import { rejectsWith } from '../support/errors.ts';
 import { atEnd, spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { plainShell, terminalless } from '../support/terminal.ts';
-import { startBreaker } from '../support/unreliable-proxy.ts';
+import { startUnreliableProxy } from '../support/unreliable-proxy.ts';
 
 const patient = { attempts: 3, firstDelayMs: 5, maxDelayMs: 50 };
 
@@ -94,7 +94,7 @@ describe('Terminals', { skip: terminalless }, () => {
 
   it('output comes once and whole, however often the connection breaks, at whatever byte', async (t) => {
     const server = await startTestServer(t, { flags: { 'terminal-scrollback': String(8 * 2 ** 20) } });
-    const { url, limit } = await startBreaker(t, server);
+    const { url, limit } = await startUnreliableProxy(t, server);
     const sidecar = new Sidecar({ url, key: server.key, retry: patient });
     const { terminalId: id } = await sidecar.terminals.start({ command: 'stty -opost -echo; echo ready; read go; seq 1 100000; exit 3' });
     let losses = 0;
@@ -128,7 +128,7 @@ describe('Terminals', { skip: terminalless }, () => {
 
   it('what was on its way when a connection broke is not typed twice: it rejects', async (t) => {
     const server = await startTestServer(t);
-    const { url, breakAll } = await startBreaker(t, server);
+    const { url, breakAll } = await startUnreliableProxy(t, server);
     const sidecar = new Sidecar({ url, key: server.key, retry: patient });
     // It does not read: the kernel takes 4 KiB of a line, and what is behind it waits.
     const { terminalId: id } = await sidecar.terminals.start({ command: 'stty raw -echo; echo ready; sleep 1000' });
@@ -143,7 +143,7 @@ describe('Terminals', { skip: terminalless }, () => {
   it('goes on with the next server, with the next byte, and types into it', async (t) => {
     const server = await spawnServer(t, { flags: { 'terminal-scrollback': String(8 * 2 ** 20) } });
     // The address stays: as behind a supervisor.
-    const { url } = await startBreaker(t, server);
+    const { url } = await startUnreliableProxy(t, server);
     const sidecar = new Sidecar({ url, key: server.key, retry: patient });
     const { terminalId: id } = await sidecar.terminals.start({ command: 'stty -opost -echo; echo ready; i=0; while read line; do i=$((i + 1)); echo "$i $line"; seq 1 2000; done; exit 4' });
     let losses = 0;

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar, type SidecarOptions, type UpdateProgress } from '../../src/client/client.ts';
 import { rejectsWith } from '../support/errors.ts';
-import { answer as answerWith, hangUp, StandIn, key as standInKey } from '../support/fake-server.ts';
-import { type UpdateStub, ended, key, onProbation, startStub, underWay } from '../support/fake-update-server.ts';
+import { answer as answerWith, hangUp, FakeServer, key as standInKey } from '../support/fake-server.ts';
+import { type FakeUpdateServer, ended, key, onProbation, startStub, underWay } from '../support/fake-update-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 
-async function setUp(t: TestContext, options: Partial<SidecarOptions> = {}): Promise<{ stub: UpdateStub; sidecar: Sidecar }> {
+async function setUp(t: TestContext, options: Partial<SidecarOptions> = {}): Promise<{ stub: FakeUpdateServer; sidecar: Sidecar }> {
   const stub = await startStub(t);
   return { stub, sidecar: new Sidecar({ url: stub.url, key, retry: quick, ...options }) };
 }
@@ -37,7 +37,7 @@ describe('Updates', () => {
   });
 
   it('begin() is repeated under the same key when its answer is lost', async (t) => {
-    const server = new StandIn();
+    const server = new FakeServer();
     await server.start();
     t.after(() => server.close());
     server.faults.push(hangUp);

@@ -9,7 +9,7 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from '../support/marked-processes.ts';
+import { processesWith } from '../support/processes.ts';
 import { type Reached, ask, finished, show, submit } from '../support/client.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };

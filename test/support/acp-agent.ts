@@ -1,4 +1,8 @@
-/** An agent of the tests, built from the schema of the protocol: each test says what it answers. */
+/**
+ * An agent built from the schema of the protocol (ACP), in the process of the test: each test says what it answers.
+ *
+ * @module
+ */
 import { PassThrough } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { Conversation, type ConversationOptions } from '../../src/agents/acp/conversation.ts';

@@ -1,8 +1,12 @@
-/** Agents for the contract tests: real processes that do what their prompt says. */
+/**
+ * Agents as jobs of a server: real processes that do what their prompt says, and what is waited for of them.
+ *
+ * @module
+ */
 import { fileURLToPath } from 'node:url';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { until } from './wait.ts';
-import { processesWith } from './marked-processes.ts';
+import { processesWith } from './processes.ts';
 import { type Reached, show } from './client.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));

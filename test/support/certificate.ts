@@ -1,4 +1,8 @@
-/** A certificate of the tests, signed by itself, good for localhost and 127.0.0.1 until 2126. */
+/**
+ * A certificate signed by itself, good for localhost and 127.0.0.1 until 2126.
+ *
+ * @module
+ */
 export const certificate: { readonly cert: string; readonly key: string } = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmjCCAUGgAwIBAgIUITvMgnUo9EenC/ILOC4oIwmWZ8MwCgYIKoZIzj0EAwIw

@@ -1,5 +1,6 @@
 /**
- * The program `sidecar` at a real pseudo-terminal, with somebody who types and looks.
+ * Runs the program `sidecar` at a real pseudo-terminal, types into it and waits for what it shows.
+ *
  * @module
  */
 import { execFileSync } from 'node:child_process';
@@ -11,7 +12,7 @@ import { openScriptPty } from '../../src/terminals/holder/pty.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
 import { until } from './wait.ts';
 
-export interface Typist {
+export interface CliTerminal {
   /** All that was shown so far. */
   readonly text: () => string;
   readonly type: (keys: string) => void;
@@ -28,10 +29,10 @@ export interface Typist {
 }
 
 /** Starts `sidecar` with these words, in a terminal of its own. */
-export async function sitDown(
+export async function openCliTerminal(
   t: TestContext, server: { readonly url: string; readonly key: string }, words: readonly string[],
   options: { readonly cwd?: string; readonly env?: { readonly [name: string]: string } } = {},
-): Promise<Typist> {
+): Promise<CliTerminal> {
   const folder = temporaryFolder(t);
   const env = {
     ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, TERM: 'xterm',

@@ -1,5 +1,6 @@
 /**
- * Runs the program `sidecar`, as `npm test` built it, against a stand-in of a server, with nothing of this user's around it.
+ * Runs the program `sidecar`, as `npm test` built it, against a fake server or a real one, in an empty home.
+ *
  * @module
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -8,7 +9,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { StandIn, key } from './fake-server.ts';
+import { FakeServer, key } from './fake-server.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
 
 export interface Ended {
@@ -34,7 +35,7 @@ export interface StartOptions {
 }
 
 export interface Setting {
-  readonly server: StandIn;
+  readonly server: FakeServer;
   readonly folder: string;
   readonly environment: { readonly [name: string]: string };
   /** Done after the test, before everything goes. */
@@ -46,7 +47,7 @@ export interface Setting {
 
 /** A stand-in that runs, named in the environment; a temporary home. All is gone after the test. */
 export async function setUp(t: TestContext): Promise<Setting> {
-  const server = new StandIn();
+  const server = new FakeServer();
   await server.start();
   const folder = await mkdtemp(join(tmpdir(), 'sidecar-cli-'));
   const programs: Program[] = [];

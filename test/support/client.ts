@@ -1,4 +1,8 @@
-/** Plain HTTP against a server of the tests: what is sent is what is written here, and what comes back is all there. */
+/**
+ * Plain HTTP against a server of the tests: sends exactly what a test writes, and gives back the whole answer.
+ *
+ * @module
+ */
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';

@@ -1,4 +1,8 @@
-/** A proxy of node:http that takes every target for one on this machine: no test reaches the network. */
+/**
+ * A proxy of node:http that takes every target for one on this machine: no test reaches the network.
+ *
+ * @module
+ */
 import { once } from 'node:events';
 import { type Server, createServer, request } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';

@@ -1,4 +1,8 @@
-/** A real server of somebody else's, ended by its pid with the test. */
+/**
+ * Starts a real server of another project, and ends it by its pid with the test.
+ *
+ * @module
+ */
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';

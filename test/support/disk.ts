@@ -1,4 +1,8 @@
-/** A file system of its own, so small that it is soon full. */
+/**
+ * A file system so small that it is soon full.
+ *
+ * @module
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

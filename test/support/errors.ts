@@ -1,6 +1,6 @@
 /**
- * Assertions on errors: `await rejectsWith(promise, { code: 'not_found', message: /no job/ })`. Each field that is named
- * must be in the error: a regular expression fits its text, anything else equals it.
+ * Assertions on errors: `await rejectsWith(promise, { code: 'not_found', message: /no job/ })`. Each field that is
+ * named must be in the error: a regular expression fits its text, anything else equals it.
  *
  * @module
  */

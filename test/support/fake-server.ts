@@ -37,7 +37,7 @@ export interface Seen {
 /** Answers a request instead of the stand-in; `false` leaves it to the stand-in. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-export class StandIn {
+export class FakeServer {
   readonly seen: Seen[] = [];
   readonly jobs: Map<string, Entry> = new Map();
   /** Tried in order before each request; one that took a request is dropped. */

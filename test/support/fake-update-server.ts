@@ -1,6 +1,8 @@
 /**
- * A stub of a server that can be updated: the real routes over HTTP, and behind them only states that the test has written down.
+ * A fake server that can be updated: the real routes over HTTP, and behind them only states that the test has written.
  * It goes away and comes back at the same address, as a server does that is replaced.
+ *
+ * @module
  */
 import type { TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
@@ -13,7 +15,7 @@ import type { UpdateService } from '../../src/update/update-service.ts';
 
 export const key = 'test-key';
 
-export class UpdateStub implements UpdateService {
+export class FakeUpdateServer implements UpdateService {
   readonly begun: UpdateRequest[] = [];
   checks = 0;
   looks = 0;
@@ -67,8 +69,8 @@ export class UpdateStub implements UpdateService {
 }
 
 /** One that runs, until the test ends. */
-export async function startStub(t: TestContext): Promise<UpdateStub> {
-  const stub = new UpdateStub();
+export async function startStub(t: TestContext): Promise<FakeUpdateServer> {
+  const stub = new FakeUpdateServer();
   await stub.start();
   t.after(() => stub.stop());
   return stub;

@@ -1,4 +1,8 @@
-/** A server on port 0 and clients for it: raw sockets, so that what arrives is exactly what was sent. */
+/**
+ * An HTTP server with routes of the tests on port 0, and raw sockets to it, which send exactly what is written.
+ *
+ * @module
+ */
 import { connect, type Socket } from 'node:net';
 import { openSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

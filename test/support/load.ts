@@ -1,4 +1,8 @@
-/** Clients that ask without a pause, and count what goes wrong. */
+/**
+ * Clients that send requests without a pause, and count what goes wrong.
+ *
+ * @module
+ */
 import { Agent, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';

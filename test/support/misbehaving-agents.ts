@@ -1,4 +1,8 @@
-/** Agents that do something wrong, each in its own way (see misbehaving-agent.mjs), and how their jobs must end. */
+/**
+ * Agents that do something wrong, each in its own way (see misbehaving-agent.mjs), and how their jobs must end.
+ *
+ * @module
+ */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import type { AgentFailureCode } from '../../src/agents/acp/agent-failure.ts';

@@ -1,4 +1,8 @@
-/** A real nginx in front of a server: a configuration and a folder of its own, on a free port, ended by its pid. */
+/**
+ * A real nginx in front of a server: a configuration and a folder of its own, on a free port, ended by its pid.
+ *
+ * @module
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';

@@ -1,4 +1,8 @@
-/** Raw sockets: what arrives at the server is exactly what is written here. */
+/**
+ * Raw sockets to a server: what arrives there is exactly what a test writes.
+ *
+ * @module
+ */
 import { connect } from 'node:net';
 import type { Problem } from '../../src/protocol/problem.ts';
 import type { Reached } from './client.ts';

@@ -1,4 +1,8 @@
-/** An npm registry on this machine, with a real one's metadata and signatures; it serves other files, too, and misbehaves as told. */
+/**
+ * An npm registry on this machine, with a real one's metadata and signatures, which also fails as told.
+ *
+ * @module
+ */
 import { type KeyObject, createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';

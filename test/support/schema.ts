@@ -1,4 +1,8 @@
-/** Holds an answer against the JSON Schema that is published for it, and finds what the schema does not mention. */
+/**
+ * Holds an answer against its published JSON Schema, and finds the fields that the schema does not name.
+ *
+ * @module
+ */
 
 type Schema = { readonly [keyword: string]: unknown };
 

@@ -1,4 +1,8 @@
-/** Real servers for tests: in this process, or the real program as a child. What they leave is gone after the test. */
+/**
+ * Real servers: in this process, or the real program as a child. What they leave is gone after the test.
+ *
+ * @module
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {

@@ -1,4 +1,8 @@
-/** A persistent shell for tests: its jobs, one after the other. */
+/**
+ * Runs the jobs of a test in one persistent shell, one after the other.
+ *
+ * @module
+ */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';

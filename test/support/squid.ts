@@ -1,4 +1,8 @@
-/** A real squid with a configuration and a folder of its own, on a free port, ended by its pid. */
+/**
+ * A real squid with a configuration and a folder of its own, on a free port, ended by its pid.
+ *
+ * @module
+ */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';

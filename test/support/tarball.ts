@@ -1,4 +1,8 @@
-/** Tarballs made by hand, for what no honest program writes. */
+/**
+ * Tarballs written byte by byte, also such as no honest program writes.
+ *
+ * @module
+ */
 import { gzipSync } from 'node:zlib';
 
 export interface Fields {

@@ -1,4 +1,8 @@
-/** Terminals of a server of the tests, and WebSockets to them. */
+/**
+ * Terminals of a server, and WebSockets to them.
+ *
+ * @module
+ */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';

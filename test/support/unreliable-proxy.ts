@@ -1,10 +1,14 @@
-/** Stands between a client and a server, and breaks connections at any byte. */
+/**
+ * Forwards connections between a client and a server, and breaks them at any byte.
+ *
+ * @module
+ */
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import { atEnd } from './server.ts';
 
-export interface Breaker {
+export interface UnreliableProxy {
   /** Stays, whoever the server is. */
   readonly url: string;
   readonly breakAll: () => void;
@@ -13,7 +17,7 @@ export interface Breaker {
 }
 
 /** @param server Asked for its address at each connection. */
-export async function startBreaker(t: TestContext, server: { readonly url: string }): Promise<Breaker> {
+export async function startUnreliableProxy(t: TestContext, server: { readonly url: string }): Promise<UnreliableProxy> {
   const sockets = new Set<Socket>();
   let allowed = Infinity;
   const proxy = createServer((front) => {

@@ -1,4 +1,8 @@
-/** Waiting for a condition, never for time. */
+/**
+ * Waits for a condition, never for time.
+ *
+ * @module
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface UntilOptions {

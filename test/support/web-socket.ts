@@ -1,4 +1,8 @@
-/** A WebSocket without its handshake, and a peer for it that sends what it is told to, byte by byte if need be. */
+/**
+ * A WebSocket without its handshake, and a peer for it that sends what it is told to, byte by byte if need be.
+ *
+ * @module
+ */
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';

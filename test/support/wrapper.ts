@@ -1,4 +1,8 @@
-/** A real wrapper with real servers, and releases for it to go to. */
+/**
+ * A real wrapper with real servers, and releases to update them to.
+ *
+ * @module
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';

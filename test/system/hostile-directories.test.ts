@@ -15,7 +15,7 @@ import { type Answer, ask } from '../support/client.ts';
 import { atEnd, type SpawnedServer, spawnServer } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from '../support/marked-processes.ts';
+import { processesWith } from '../support/processes.ts';
 import { terminalless } from '../support/terminal.ts';
 
 const linux = process.platform === 'linux' ? false : 'it needs mkfifo and /dev/zero';

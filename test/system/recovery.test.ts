@@ -12,7 +12,7 @@ import { isStillLauncher } from '../../src/process/launcher/pool.ts';
 import { key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
-import { processesWith, strangersTo } from '../support/marked-processes.ts';
+import { processesWith, strangersTo } from '../support/processes.ts';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const rounds = soak(4, 20);

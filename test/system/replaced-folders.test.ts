@@ -9,7 +9,7 @@ import { folderName } from '../../src/shells/session-record.ts';
 import { ask, run } from '../support/client.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from '../support/marked-processes.ts';
+import { processesWith } from '../support/processes.ts';
 
 const skip = process.platform === 'linux' ? false : 'it needs mkfifo, and links as Linux has them';
 

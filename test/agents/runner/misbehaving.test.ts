@@ -13,7 +13,7 @@ import { markName } from '../../../src/process/descendants.ts';
 import { sendSignal } from '../../../src/process/identity.ts';
 import { ownProgram } from '../../../src/process/own-program.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
-import { processesWith } from '../../support/marked-processes.ts';
+import { processesWith } from '../../support/processes.ts';
 import { type Ending, type Row, agent, check, isCostly, rows, wanted } from '../../support/misbehaving-agents.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };

@@ -9,14 +9,14 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AgentList, Job, PendingPermission } from '../../../src/client/client.ts';
-import { startBreaker } from '../../support/unreliable-proxy.ts';
+import { startUnreliableProxy } from '../../support/unreliable-proxy.ts';
 import { type InProcessServer, atEnd, spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { terminalless } from '../../support/terminal.ts';
 import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { type Program, programOf, starterOf } from '../../support/cli.ts';
-import { sitDown } from '../../support/cli-terminal.ts';
+import { openCliTerminal } from '../../support/cli-terminal.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const fake = `${process.execPath} ${fileURLToPath(new URL('../../fixtures/fake-agent.mjs', import.meta.url))}`;
@@ -308,7 +308,7 @@ describe('sidecar prompt', { skip }, () => {
 
   it('loses no word when the connection breaks, and says so once', async (t) => {
     const server = await startTestServer(t);
-    const breaker = await startBreaker(t, server);
+    const breaker = await startUnreliableProxy(t, server);
     const { printed, ended } = starterOf(t, { url: breaker.url, key: server.key })(['prompt', '--ask', '-a', fake, `${'say 0123456789\n'.repeat(200)}ask edit a\nsay end`]);
     await printed(/answer with/, 'stderr');
     breaker.breakAll();
@@ -322,7 +322,7 @@ describe('sidecar prompt', { skip }, () => {
 
   it('continues when the server restarts', async (t) => {
     const server = await spawnServer(t);
-    const breaker = await startBreaker(t, server);
+    const breaker = await startUnreliableProxy(t, server);
     const { printed, ended } = starterOf(t, { url: breaker.url, key: server.key })(['prompt', '--ask', '-a', fake, 'say before\nask edit a\nsay after']);
     await printed(/answer with/, 'stderr');
     await server.restart();
@@ -531,7 +531,7 @@ describe('sidecar agents set', { skip }, () => {
 describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
   it('asks for permissions: y, n, a number; asks again after an invalid answer', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended, before } = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'say hi\nask edit a/b\nask execute ls\nask edit c\nask edit d\nsay end']);
+    const { type, shows, ended, before } = await openCliTerminal(t, server, ['prompt', '--ask', '-a', fake, 'say hi\nask edit a/b\nask execute ls\nask edit c\nask edit d\nsay end']);
     await shows(/hi\r\n[^]*asks permission: edit[^]*path +a\/b\r\n {2}1\) allow always \(always\)\r\n {2}2\) allow once \(yes\)\r\n {2}3\) reject \(no\)\r\n[^]*y, n or 1-3: /);
     type('perhaps\r');
     await shows(/y, n or 1-3: /);
@@ -549,12 +549,12 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
 
   it('Ctrl-C at a question cancels the turn; Ctrl-D leaves the answer to another client', async (t) => {
     const server = await startTestServer(t);
-    const cancelled = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nstop cancelled']);
+    const cancelled = await openCliTerminal(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nstop cancelled']);
     await cancelled.shows('y, n or 1-3: ');
     cancelled.type('\x03');
     await cancelled.shows('cancelling the turn');
     assert.deepEqual(await cancelled.ended, { exitCode: 130, after: cancelled.before() });
-    const left = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nsay end']);
+    const left = await openCliTerminal(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nsay end']);
     await left.shows('y, n or 1-3: ');
     left.type('\x04');
     await left.shows(/answer with: sidecar permissions/);
@@ -566,7 +566,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
 
   it('-i asks for prompt after prompt, cancels a turn at Ctrl-C, and ends the agent at Ctrl-D', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended, before } = await sitDown(t, server, ['prompt', '-i', '-a', fake]);
+    const { type, shows, ended, before } = await openCliTerminal(t, server, ['prompt', '-i', '-a', fake]);
     await shows(/Ctrl-D ends the agent[^]*> /);
     type('say first\r');
     await shows(/\nfirst\r\n[^]*> /);
@@ -591,7 +591,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
   it('-i cancels the turn of a prompt that is still on its way to the server', async (t) => {
     const server = await startTestServer(t);
     const proxy = await holdingProxy(t, server, /\/prompt$/);
-    const { type, shows, ended } = await sitDown(t, proxy, ['prompt', '-i', '-a', fake]);
+    const { type, shows, ended } = await openCliTerminal(t, proxy, ['prompt', '-i', '-a', fake]);
     await shows(/Ctrl-D ends the agent[^]*> /);
     type('hang\r');
     await proxy.holds;
@@ -605,7 +605,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
 
   it('-i ends with the agent, and a quoted escape sequence is only shown', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended, text } = await sitDown(t, server, ['prompt', '-i', '-a', fake, 'say a\u001b[31mb']);
+    const { type, shows, ended, text } = await openCliTerminal(t, server, ['prompt', '-i', '-a', fake, 'say a\u001b[31mb']);
     await shows(/a\\x1b\[31mb\r\n[^]*> /);
     type('die\r');
     await shows(/The agent has ended/);
@@ -621,21 +621,21 @@ describe('sidecar agents login', { skip: skip || terminalless }, () => {
     const run = programOf(t, server);
     assert.match((await run(['prompt', '-a', fake, 'say x'])).stderr, /in a terminal: sidecar agents login .* --auth-method tty {3}By name\n/);
     assert.equal((await run(['agents', 'login', fake])).exitCode, 1, 'it is no terminal');
-    const typist = await sitDown(t, server, ['agents', 'login', fake]);
+    const typist = await openCliTerminal(t, server, ['agents', 'login', fake]);
     await typist.shows(/logs in by By name: .*--login/);
     await typist.shows('Hello, your name? ');
     typist.type('me\r');
     assert.equal((await typist.ended).exitCode, 0);
     assert.equal(readFileSync(file, 'utf8'), 'me');
     assert.equal((await run(['prompt', '-a', fake, 'say x'])).stdout, 'x\n');
-    const again = await sitDown(t, server, ['agents', 'login', fake]);
+    const again = await openCliTerminal(t, server, ['agents', 'login', fake]);
     await again.shows('is logged in already');
     assert.equal((await again.ended).exitCode, 0);
   });
 
   it('lists the methods when none of them is a login in a terminal', async (t) => {
     const server = await startTestServer(t, { environment: { FAKE_AUTH: '1' } });
-    const typist = await sitDown(t, server, ['agents', 'login', fake]);
+    const typist = await openCliTerminal(t, server, ['agents', 'login', fake]);
     await typist.shows(/--auth-method oauth/);
     assert.equal((await typist.ended).exitCode, 1);
   });
@@ -645,13 +645,13 @@ describe('what an agent says and asks, at a terminal', { skip: skip || terminall
   it('the whole command is shown before the question, and its blanks are', async (t) => {
     const server = await startTestServer(t);
     const hidden = `ls${' '.repeat(400)}; rm -rf ~`;
-    const { shows, type, ended } = await sitDown(t, server, ['prompt', '--ask', '-a', fake, `ask execute ${hidden}\nsay end`]);
+    const { shows, type, ended } = await openCliTerminal(t, server, ['prompt', '--ask', '-a', fake, `ask execute ${hidden}\nsay end`]);
     const question = await shows(/asks permission: execute[^]*y, n or 1-3: /);
     const shown = Buffer.from(question, 'latin1').toString().replaceAll(/\r\n +/g, '');
     assert.ok(shown.includes(`ls${'\u2423'.repeat(400)}; rm -rf ~`), shown);
-    const listed = await sitDown(t, server, ['permissions']);
+    const listed = await openCliTerminal(t, server, ['permissions']);
     await listed.shows(/; rm -rf ~/);
-    const one = await sitDown(t, server, ['permissions', 'last']);
+    const one = await openCliTerminal(t, server, ['permissions', 'last']);
     await one.shows(/command [^]*; rm -rf ~[^]*allow once/);
     type('n\r');
     await ended;
@@ -662,19 +662,19 @@ describe('what an agent says and asks, at a terminal', { skip: skip || terminall
     const { jobId } = await server.client.agents.start({ agent: fake, prompt: 'say a\u001b[31mb\u009b1mc\u202ed' });
     await server.client.jobs.wait(jobId);
     for (const words of [['logs', jobId], ['logs', '-f', jobId], ['rerun', '-f', jobId]]) {
-      const { shows, ended, text } = await sitDown(t, server, words);
+      const { shows, ended, text } = await openCliTerminal(t, server, words);
       await shows('a\\x1b[31mb\\x9b1mc\\u202ed');
       await ended;
       assert.ok(!/\u001b\[31m/.test(text()), words.join(' '));
     }
     const command = await server.client.run({ command: "printf 'a\\033[31mb'" });
-    await (await sitDown(t, server, ['logs', command.jobId])).shows('a\u001b[31mb');
+    await (await openCliTerminal(t, server, ['logs', command.jobId])).shows('a\u001b[31mb');
   });
 
   it('--json shows what is in the names of others as \\uXXXX', async (t) => {
     const server = await startTestServer(t);
     await server.client.run({ command: 'true', name: 'a\u009b31mb\u200fc\u2066d', labels: { 'k': '\u007f\u061c' } });
-    const { ended, text } = await sitDown(t, server, ['jobs', '--json']);
+    const { ended, text } = await openCliTerminal(t, server, ['jobs', '--json']);
     await ended;
     assert.match(text(), /"name": "a\\u009b31mb\\u200fc\\u2066d"[^]*\\u007f\\u061c/);
     assert.ok(/^[\r\n\x20-\x7e]*$/.test(text()), JSON.stringify(text()));

@@ -4,14 +4,14 @@ import { type TestContext, describe, it } from 'node:test';
 import { startTestServer } from '../../support/server.ts';
 import { terminalless, without } from '../../support/terminal.ts';
 import { programOf } from '../../support/cli.ts';
-import { sitDown } from '../../support/cli-terminal.ts';
+import { openCliTerminal } from '../../support/cli-terminal.ts';
 
 const raw = /-opost [^]*-isig -icanon [^]*-echo /;
 
 describe('sidecar exec -t', { skip: terminalless }, () => {
   it('gives the job the window, its size and every key, and exits as the job does', async (t) => {
     const server = await startTestServer(t);
-    const one = await sitDown(t, server, ['exec', '-it', '--', 'env', 'PS1=$ ', 'bash', '--norc', '--noprofile', '-i']);
+    const one = await openCliTerminal(t, server, ['exec', '-it', '--', 'env', 'PS1=$ ', 'bash', '--norc', '--noprofile', '-i']);
     await one.shows('$ ');
     assert.match(one.settings(), raw);
     one.type('stty size\r');
@@ -31,7 +31,7 @@ describe('sidecar exec -t', { skip: terminalless }, () => {
 
   it('leaves the job at the detach keys, and the screen as it was before', { skip: without('less') }, async (t) => {
     const server = await startTestServer(t);
-    const one = await sitDown(t, server, ['exec', '-t', '--detach-keys', 'ctrl-p,ctrl-q', 'seq 1 1000 | less']);
+    const one = await openCliTerminal(t, server, ['exec', '-t', '--detach-keys', 'ctrl-p,ctrl-q', 'seq 1 1000 | less']);
     await one.shows('\x1b[?1049h');
     await one.shows(':');
     one.type('\x10\x11');
@@ -44,10 +44,10 @@ describe('sidecar exec -t', { skip: terminalless }, () => {
 
   it('restores the terminal where the job is killed, and where the program is', async (t) => {
     const server = await startTestServer(t);
-    const killed = await sitDown(t, server, ['exec', '-t', 'printf "\\033[?1049h\\033[?25l"; echo rea""dy; kill -9 $$']);
+    const killed = await openCliTerminal(t, server, ['exec', '-t', 'printf "\\033[?1049h\\033[?25l"; echo rea""dy; kill -9 $$']);
     await killed.shows(/ready[^]*\x1b\[\?1049l[^]*\x1b\[\?25h/);
     assert.deepEqual(await killed.ended, { exitCode: 137, after: killed.before() });
-    const ended = await sitDown(t, server, ['exec', '-t', 'echo rea""dy; sleep 1000']);
+    const ended = await openCliTerminal(t, server, ['exec', '-t', 'echo rea""dy; sleep 1000']);
     await ended.shows('ready');
     process.kill(ended.pid(), 'SIGTERM');
     const { after } = await ended.ended;

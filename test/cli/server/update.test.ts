@@ -3,14 +3,14 @@ import { type TestContext, describe, it } from 'node:test';
 import { updateError } from '../../../src/cli/server/update.ts';
 import { ProblemError, type UpdateState } from '../../../src/client/client.ts';
 import { healthUpdate } from '../../../src/protocol/health.ts';
-import { type UpdateStub, ended, onProbation, startStub, underWay } from '../../support/fake-update-server.ts';
+import { type FakeUpdateServer, ended, onProbation, startStub, underWay } from '../../support/fake-update-server.ts';
 import { startTestServer } from '../../support/server.ts';
 import { type Setting, setUp } from '../../support/cli.ts';
 
 type Run = (...args: string[]) => ReturnType<Setting['run']>;
 
 /** `sidecar update` against a stub of a server. */
-async function setUpStub(t: TestContext): Promise<{ stub: UpdateStub; update: Run; run: Setting['run'] }> {
+async function setUpStub(t: TestContext): Promise<{ stub: FakeUpdateServer; update: Run; run: Setting['run'] }> {
   const { run } = await setUp(t);
   const stub = await startStub(t);
   const env = { SIDECAR_URL: stub.url };

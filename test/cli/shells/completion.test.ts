@@ -7,7 +7,7 @@ import test from 'node:test';
 import { completionScript, completionsOf, wordAt } from '../../../src/cli/shells/completion.ts';
 import { startTestServer, temporaryFolder } from '../../support/server.ts';
 import { terminalless } from '../../support/terminal.ts';
-import { sitDown } from '../../support/cli-terminal.ts';
+import { openCliTerminal } from '../../support/cli-terminal.ts';
 
 const shells = ['bash', 'sh', 'zsh'].filter((shell) => existsSync(`/bin/${shell}`) || existsSync(`/usr/bin/${shell}`));
 
@@ -47,7 +47,7 @@ test('Tab completes in the directory of the session, and leaves no job and no st
   const server = await startTestServer(t);
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'only one here'), 'its content\n');
-  const { type, shows, ended } = await sitDown(t, server, ['shell', 'r']);
+  const { type, shows, ended } = await openCliTerminal(t, server, ['shell', 'r']);
   await shows('r> ');
   type(`cd '${folder}'; helper() { echo he""lped; }\r`);
   await shows(/\n[^\n]*r> /);

@@ -6,12 +6,12 @@ import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../../src/client/client.ts';
 import { isIncomplete } from '../../../src/cli/shells/incomplete.ts';
 import { withoutCommandFile } from '../../../src/cli/shell-errors.ts';
-import { startBreaker } from '../../support/unreliable-proxy.ts';
+import { startUnreliableProxy } from '../../support/unreliable-proxy.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { terminalless } from '../../support/terminal.ts';
 import { programOf } from '../../support/cli.ts';
-import { sitDown } from '../../support/cli-terminal.ts';
+import { openCliTerminal } from '../../support/cli-terminal.ts';
 
 const hasZsh = ['/bin/zsh', '/usr/bin/zsh', '/usr/local/bin/zsh'].some((path) => existsSync(path));
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
@@ -119,7 +119,7 @@ it('an error of a shell loses the path of the file that it reads, and nothing el
 describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
   it('runs line after line, ends a command at Ctrl-C, and leaves at Ctrl-D with the code of the last', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended, before } = await sitDown(t, server, ['shell', 'r']);
+    const { type, shows, ended, before } = await openCliTerminal(t, server, ['shell', 'r']);
     await shows(/session r, a new one; Ctrl-D leaves it[^]*r> /);
     type('cd /usr; x=5\r');
     await shows('r> ');
@@ -162,7 +162,7 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
 
   it('what is typed ahead is for the command, and what that does not read is the next command, unless Ctrl-C came', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended } = await sitDown(t, server, ['shell', 'r']);
+    const { type, shows, ended } = await openCliTerminal(t, server, ['shell', 'r']);
     const gate = join(temporaryFolder(t), 'gate');
     await shows('r> ');
     type(`echo sta""rted; read line; until [ -e ${gate} ]; do sleep 0.05; done\r`);
@@ -190,7 +190,7 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
 
   it('a command that ignores Ctrl-C is ended by the second one, and the third leaves it alone', async (t) => {
     const server = await startTestServer(t);
-    const { type, shows, ended } = await sitDown(t, server, ['shell', 'r']);
+    const { type, shows, ended } = await openCliTerminal(t, server, ['shell', 'r']);
     await shows('r> ');
     type('bash -c \'trap "echo no" INT; echo rea""dy; while :; do sleep 0.05; done\'\r');
     await shows('ready\r\n');
@@ -206,12 +206,12 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
   it('exits on SIGTERM and SIGHUP, restores the terminal, and ends the running command', async (t) => {
     const server = await startTestServer(t);
     for (const [signal, exitCode] of [['SIGTERM', 143], ['SIGHUP', 129]] as const) {
-      const idle = await sitDown(t, server, ['shell', 'r']);
+      const idle = await openCliTerminal(t, server, ['shell', 'r']);
       await idle.shows('r> ');
       assert.match(idle.settings(), / -icanon/);
       process.kill(idle.pid(), signal);
       assert.deepEqual(await idle.ended, { exitCode, after: idle.before() });
-      const busy = await sitDown(t, server, ['shell', 'r']);
+      const busy = await openCliTerminal(t, server, ['shell', 'r']);
       await busy.shows('r> ');
       busy.type('echo rea""dy; sleep 1000\r');
       await busy.shows('ready\r\n');
@@ -223,8 +223,8 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
 
   it('a restart of the server loses nothing', async (t) => {
     const server = await spawnServer(t);
-    const { url } = await startBreaker(t, server);
-    const { type, shows, ended } = await sitDown(t, { url, key: server.key }, ['shell', 'r']);
+    const { url } = await startUnreliableProxy(t, server);
+    const { type, shows, ended } = await openCliTerminal(t, { url, key: server.key }, ['shell', 'r']);
     await shows('r> ');
     type('x=5; echo be""fore; read go; echo af""ter $go\r');
     await shows('before\r\n');

@@ -7,13 +7,13 @@ import type { Terminal } from '../../../src/client/client.ts';
 import { DetachKeys } from '../../../src/cli/terminals/detach-keys.ts';
 import { withoutQueries } from '../../../src/cli/terminals/terminal-queries.ts';
 import { ScreenState } from '../../../src/terminals/holder/screen-state.ts';
-import { startBreaker } from '../../support/unreliable-proxy.ts';
+import { startUnreliableProxy } from '../../support/unreliable-proxy.ts';
 import { type InProcessServer, key, spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { release, spawnWrapper } from '../../support/wrapper.ts';
 import { plainShell, terminalless, without } from '../../support/terminal.ts';
 import { programOf } from '../../support/cli.ts';
-import { type Typist, sitDown } from '../../support/cli-terminal.ts';
+import { type CliTerminal, openCliTerminal } from '../../support/cli-terminal.ts';
 
 const raw = /-opost [^]*-isig -icanon [^]*-echo /;
 
@@ -28,8 +28,8 @@ async function setUp(t: TestContext): Promise<{ server: InProcessServer; run: Re
 }
 
 /** Attached, and in raw mode. */
-async function attached(t: TestContext, server: { readonly url: string; readonly key: string }, words: readonly string[]): Promise<Typist> {
-  const typist = await sitDown(t, server, ['attach', ...words]);
+async function attached(t: TestContext, server: { readonly url: string; readonly key: string }, words: readonly string[]): Promise<CliTerminal> {
+  const typist = await openCliTerminal(t, server, ['attach', ...words]);
   await typist.shows(/terminal \w+; \S+ .*detaches\r\n[^]*\$ /);
   assert.match(typist.settings(), raw);
   assert.doesNotMatch(typist.before(), / -icanon/);
@@ -75,7 +75,7 @@ describe('sidecar terminals', { skip: terminalless }, () => {
 describe('sidecar terminal and attach at a terminal', { skip: terminalless }, () => {
   it('opens one as large as the window, types, resizes, detaches and comes back, and exits as the program does', async (t) => {
     const { server } = await setUp(t);
-    const one = await sitDown(t, server, ['terminal', '--name', 'work', '--', 'env', 'PS1=$ ', 'bash', '--norc', '--noprofile']);
+    const one = await openCliTerminal(t, server, ['terminal', '--name', 'work', '--', 'env', 'PS1=$ ', 'bash', '--norc', '--noprofile']);
     await one.shows(/terminal \w+; Ctrl-\] detaches\r\n[^]*\$ /);
     one.type('stty size\r');
     await one.shows('30 100\r\n');
@@ -92,7 +92,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     one.type('\x1d');
     await one.shows(/left terminal \w+, which stays; "sidecar attach \w+" comes back\r\n/);
     assert.equal((await one.ended).exitCode, 0);
-    const two = await sitDown(t, server, ['attach', '--detach-keys', 'ctrl-p,ctrl-q', 'work']);
+    const two = await openCliTerminal(t, server, ['attach', '--detach-keys', 'ctrl-p,ctrl-q', 'work']);
     await two.shows(/Ctrl-P Ctrl-Q detaches\r\n[^]*stty size[^]*30 100\r\n[^]*sleeping[^]*\$ /);
     await hasSize('100x30');
     two.type('stty size; echo x=$x; exit 9\r');
@@ -102,7 +102,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
 
   it('the local terminal is restored, however the command ends', async (t) => {
     const { server, id } = await setUp(t);
-    const ends: readonly (readonly [what: string, end: (typist: Typist) => void, exitCode: number])[] = [
+    const ends: readonly (readonly [what: string, end: (typist: CliTerminal) => void, exitCode: number])[] = [
       ['the keys', ({ type }) => type('\x1d'), 0],
       ['SIGTERM', ({ pid }) => process.kill(pid(), 'SIGTERM'), 143],
       ['SIGHUP', ({ pid }) => process.kill(pid(), 'SIGHUP'), 129],
@@ -122,13 +122,13 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     assert.ok(exitCode === 129 || exitCode === 137, String(exitCode));
     assert.equal(after, closed.before());
     assert.match(closed.text(), /was closed\r\n$/);
-    const missing = await sitDown(t, server, ['attach', 'mine']);
+    const missing = await openCliTerminal(t, server, ['attach', 'mine']);
     assert.deepEqual(await missing.ended, { exitCode: 1, after: missing.before() });
   });
 
   it('leaves the screen of a program in the middle of it as it was before', { skip: without('less') }, async (t) => {
     const { server } = await setUp(t);
-    const one = await sitDown(t, server, ['terminal', '--', 'seq 1 1000 | less']);
+    const one = await openCliTerminal(t, server, ['terminal', '--', 'seq 1 1000 | less']);
     await one.shows('\x1b[?1049h');
     await one.shows(':');
     one.type('\x1d');
@@ -149,7 +149,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
 
   it('a killed and restarted server loses no output, and the restart is reported', async (t) => {
     const server = await spawnServer(t);
-    const { url } = await startBreaker(t, server);
+    const { url } = await startUnreliableProxy(t, server);
     await server.client.terminals.start({ ...plainShell, name: 'mine' });
     const one = await attached(t, { url, key }, ['mine']);
     one.type('x=5; echo be""fore\r');
