@@ -111,7 +111,7 @@ export function agentRoutes(agents: Agents): Route[] {
     route('POST', '/jobs/:id/prompt', {
       body: promptRequest,
       documentation: {
-        summary: 'Goes on with an agent: another turn',
+        summary: 'Continues with an agent: another turn',
         description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits '
           + 'for its end. Where it has ended, a new job continues its session: the same request, with what PATCH has '
           + 'changed; it fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a '
@@ -119,7 +119,7 @@ export function agentRoutes(agents: Agents): Route[] {
         headers,
         answers: { 202: answer('The prompt is taken', {
           jobId: text, turn: { type: 'integer', description: 'Its number within the job, from 1' },
-          continues: { ...text, description: 'The job whose session `jobId` goes on with' },
+          continues: { ...text, description: 'The job whose session `jobId` continues' },
           keepAlive: { type: 'number', description: 'Of a new job: seconds that its agent waits for another prompt' },
         }) },
         problems: [...problems, 'too_many_prompts', 'too_many_jobs', 'storage_full', 'shutting_down'],
