@@ -273,7 +273,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
   ];
 }
 
-async function accepted(jobs: Jobs, entry: TrackedJob, request: AnyRequest, { wait, waitFor }: ExecQuery): Promise<Reply> {
+async function accepted(
+  jobs: Jobs, entry: TrackedJob, request: AnyRequest, { wait, waitFor }: ExecQuery,
+): Promise<Reply> {
   const location = { Location: `/jobs/${entry.id}` };
   const waitSeconds = wait ?? preferredWait(request.headers.prefer);
   if (waitSeconds === 0) {
