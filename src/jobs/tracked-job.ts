@@ -141,7 +141,8 @@ export class TrackedJob implements KindJob {
     if (this.cut.has(stream)) return;
     this.cut = new Set([...this.cut, stream]);
     const remedy = this.request.output === 'pipe' ? '' : '; "output": "pipe" keeps such output';
-    this.warn(`${stream} was truncated by the job itself (seen at ${new Date().toISOString()}): what it had written before is lost${remedy}`);
+    const when = `seen at ${new Date().toISOString()}`;
+    this.warn(`${stream} was truncated by the job itself (${when}): what it had written before is lost${remedy}`);
   }
 
   /** Tells the listeners that something about the job has changed: state, output, processes. */

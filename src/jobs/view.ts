@@ -118,7 +118,13 @@ export function entityTag(entry: TrackedJob, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason differs from one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.kind.interaction ? `-${entry.eventsBytes}-${entry.stateWrittenAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${entry.continuedBy ?? ''}-${variant}"`;
+  const interaction = entry.kind.interaction ? `-${entry.eventsBytes}-${entry.stateWrittenAt}` : '';
+  const parts = [
+    state.is, why, pid ?? '', stdoutBytes, `${stderrBytes}${interaction}`, left.map((one) => one.pid).join('+'),
+    entry.replacedFiles.join('+'), entry.warnings.length, entry.shellStarted?.start ?? '', entry.continuedBy ?? '',
+    variant,
+  ];
+  return `"${parts.join('-')}"`;
 }
 
 /** The pids of processes that outlived the job and are still alive. */

@@ -64,7 +64,9 @@ async function runningAmong(
 }
 
 /** A failure with one job must not keep the others from being recovered; its processes are shown as lingering. */
-async function orGiveUp(entry: TrackedJob, { runner, log, now }: RecoveryOptions, act: () => Promise<void>): Promise<void> {
+async function orGiveUp(
+  entry: TrackedJob, { runner, log, now }: RecoveryOptions, act: () => Promise<void>,
+): Promise<void> {
   try {
     await act();
   } catch (error) {
@@ -95,7 +97,9 @@ class Owners {
   }
 }
 
-async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: RecoveryOptions): Promise<RecoveryDecision['is']> {
+async function recoverOne(
+  { entry, state }: LeftJob, owners: Owners, options: RecoveryOptions,
+): Promise<RecoveryDecision['is']> {
   const { store, runner, log, now } = options;
   if (state.is !== 'finished') forgetReleased(entry, store);
   const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
@@ -137,6 +141,8 @@ function forgetReleased(entry: TrackedJob, store: JobStore): void {
 }
 
 /** Ends a job whose ending an earlier server had begun. */
-function endAgain(entry: TrackedJob, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>): void {
+function endAgain(
+  entry: TrackedJob, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>,
+): void {
   runner.end(entry, reason).catch((error: unknown) => log.error('cannot end the job', { jobId: entry.id, error }));
 }

@@ -162,8 +162,8 @@ export class JobStore {
   /**
    * Reads all jobs, and removes what a server left that was killed before it had accepted a job.
    *
-   * @param keep Makes what is kept of a job, from its outline, see `reduceToOutline`: no more than one whole record is in
-   * memory at a time.
+   * @param keep Makes what is kept of a job, from its outline, see `reduceToOutline`: no more than one whole record is
+   * in memory at a time.
    */
   readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
     const aside = makeOwnFolder(this.#jobs);

@@ -96,8 +96,8 @@ export class ForkServer {
    * Runs a program to its end, in the C locale.
    *
    * @param options.isUrgent A caller waits for it; otherwise it runs at a lower priority than the jobs.
-   * @throws TaskError where it fails; TaskLostError; the system's error where no bash can be started; Error where it takes
-   *   longer than `taskTimeoutMs`: then another bash replaces this one.
+   * @throws TaskError where it fails; TaskLostError; the system's error where no bash can be started; Error where it
+   *   takes longer than `taskTimeoutMs`: then another bash replaces this one.
    */
   runTask(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
     return new Promise((resolve, reject) => {

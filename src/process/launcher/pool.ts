@@ -260,14 +260,16 @@ export class LauncherPool implements Starter {
   #closeUnneeded(): void {
     this.#fewestBefore = [...this.#fewestBefore.slice(1 - keepChecks), this.#fewestIdle];
     const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - idleTarget;
-    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxClosedAtOnce)))) closeSync(launcher.fd);
+    const closed = this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxClosedAtOnce)));
+    for (const launcher of closed) closeSync(launcher.fd);
     this.#fewestIdle = this.#idle.length;
   }
 
   #checkLaunchers(): void {
     if (this.#unneeded.length > 0) {
       // Names that remain are deleted with their folder.
-      this.#options.forkServer.runTask(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
+      this.#options.forkServer.runTask(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false })
+        .catch(() => undefined);
       this.#unneeded = [];
     }
     this.#closeUnneeded();

@@ -124,8 +124,8 @@ export class SparePool {
   }
 
   /**
-   * Discards all that are ready: where the state directory was removed, or the stdin holder ended, all are useless. The files
-   * stay where they are, as a folder above them may be a link by now.
+   * Discards all that are ready: where the state directory was removed, or the stdin holder ended, all are useless. The
+   * files stay where they are, as a folder above them may be a link by now.
    */
   #discard(useless: Spare): void {
     for (const { lease: lease } of [useless, ...this.#ready.splice(0)])
@@ -145,7 +145,7 @@ export class SparePool {
     await Promise.race([Promise.allSettled(this.#refilling.values()), limit]);
     overdue.abort();
     if (statFile(this.#parent) === undefined) return;
-    // Renamed forkServer: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
+    // Renamed first: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
     // FIFO.
     await removeFolder(this.#trash.put(this.#parent));
   }

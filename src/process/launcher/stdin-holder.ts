@@ -67,7 +67,9 @@ export class StdinHolder {
     this.#check.unref();
     options.forkServer.listen({
       // Launchers of a new fork server must have the holder's FIFO open, too.
-      onStart: () => { if (this.#pid !== undefined) options.forkServer.send('sc_join', join(this.#folder, this.#name)); },
+      onStart: () => {
+        if (this.#pid !== undefined) options.forkServer.send('sc_join', join(this.#folder, this.#name));
+      },
       // The command to fork the holder may be lost with the fork server.
       onEnd: () => {
         if (this.#pid === undefined)
