@@ -50,7 +50,7 @@ export async function terminate(family: Family, options: TerminateOptions): Prom
   return false;
 }
 
-/** Ends the processes that carry the mark of a job whose first process is gone or unknown. @returns as {@link terminate}. */
+/** Ends the processes that carry the mark of a job whose first process is unknown. @returns as {@link terminate}. */
 export async function terminateMarked(id: string, options: TerminateOptions): Promise<boolean> {
   const family = { id, leader: undefined };
   return await isGone(family) || await terminate(family, options);

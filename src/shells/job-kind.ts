@@ -4,7 +4,9 @@
  */
 import { defined } from '../base/defined.ts';
 import { boolean, fieldsOf, oneOf, optional, text } from '../base/parse.ts';
-import type { EndOptions, JobKind, KindContext, KindJob, ProgramSummary, RequestCheck, RequestOf } from '../jobs/kind.ts';
+import type {
+  EndOptions, JobKind, KindContext, KindJob, ProgramSummary, RequestCheck, RequestOf,
+} from '../jobs/kind.ts';
 import { type Outcome, unknownExitCode } from '../jobs/job.ts';
 import { terminateMarked } from '../process/terminate.ts';
 import type { PersistentProgram } from '../protocol/jobs.ts';
