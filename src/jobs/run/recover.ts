@@ -8,7 +8,7 @@ import type { ExitNote } from '../store/store.ts';
 
 /** What a job's directory and the system tell about it. */
 export interface JobEvidence {
-  /** As of its kind. */
+  /** Of its kind: see `JobKind`. */
   readonly hasOwnProcess: boolean;
   readonly state: JobState;
   /** Why the job ended itself, where its exit code says so. */
