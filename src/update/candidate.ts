@@ -27,7 +27,9 @@ export interface UpdateContext {
  * @throws ProblemError update_refused for what the caller may overrule: a downgrade, or a version that failed before.
  * @throws UpdateError where this Node is too old.
  */
-export function assertCompatible({ version, minNode }: Release, { request, current, state, node }: UpdateContext): void {
+export function assertCompatible(
+  { version, minNode }: Release, { request, current, state, node }: UpdateContext,
+): void {
   const isNamed = request.version !== undefined;
   if (compareVersions(version, current) < 0 && !(isNamed && request.allowDowngrade === true)) {
     throw new ProblemError('update_refused', `Cannot go back to ${version}: ${current} runs, which is newer; ` +

@@ -145,7 +145,9 @@ export interface Proving {
  * the clock says, the probation lasts at most `probationMs` from now, and at least long enough to catch a version that
  * crashes early.
  */
-export function probationEnds(state: Proving, now: Moment, timing: WrapperTimings = defaultTimings): number | undefined {
+export function probationEnds(
+  state: Proving, now: Moment, timing: WrapperTimings = defaultTimings,
+): number | undefined {
   if (state.probation === null) return undefined;
   const { probationMs } = timing;
   const leftMs = probationMs - (now.wall - state.probation.startedAt) * 1000;

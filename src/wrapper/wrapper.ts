@@ -371,7 +371,9 @@ export class Wrapper {
   }
 
   #launch(release: Release, role: 'server' | 'standby'): ServerProcess {
-    const child: ServerProcess = new ServerProcess(this.#programOf(release), role, (message) => this.#handleMessage(child, message));
+    const child: ServerProcess = new ServerProcess(
+      this.#programOf(release), role, (message) => this.#handleMessage(child, message),
+    );
     this.#log.debug('server process started', { pid: child.pid, version: this.#nameOf(release), role });
     return child;
   }

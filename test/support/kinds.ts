@@ -1,4 +1,7 @@
-/** The kinds of jobs, for tests of what is below them: none of them is given a job to run. */
+/**
+ * The kinds of jobs, for tests of what is below them: none of them is given a job to run.
+ * @module
+ */
 import { AgentJobKind } from '../../src/agents/job-kind.ts';
 import type { Agents } from '../../src/agents/server/agents.ts';
 import { JobKinds } from '../../src/jobs/kinds.ts';

@@ -199,7 +199,9 @@ export class Holder implements TerminalHost {
   }
 
   handleProgress(connection: ViewerConnection): void {
-    if (!this.#isFarBehind(connection, 4) || connection.position >= (this.#leadingPosition() ?? 0)) connection.isLagging = false;
+    if (!this.#isFarBehind(connection, 4) || connection.position >= (this.#leadingPosition() ?? 0)) {
+      connection.isLagging = false;
+    }
     this.#pauseOrResume();
   }
 

@@ -2,8 +2,8 @@
  * The program of a holder: holds one terminal.
  *
  * - Started by: a server, through `server/start.ts`, as a detached process.
- * - Talks by: its configuration on stdin, the result of its start on descriptor 3, then the Unix socket in the terminal's
- *   directory (`frames.ts`) and the files there (`record.ts`).
+ * - Talks by: its configuration on stdin, the result of its start on descriptor 3, then the Unix socket in the
+ *   terminal's directory (`frames.ts`) and the files there (`record.ts`).
  * - Outlives: the server that started it, and every later one; it ends with its terminal.
  * @module
  */

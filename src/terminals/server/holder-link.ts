@@ -4,7 +4,9 @@
  */
 import { connect, type Socket } from 'node:net';
 import { checkFolder } from '../../base/untrusted-file.ts';
-import { type HolderCommand, bytesHead, encode, type Frame, FrameReader, parseHolderEvent, type HolderEvent } from '../frames.ts';
+import {
+  type Frame, FrameReader, type HolderCommand, type HolderEvent, bytesHead, encode, parseHolderEvent,
+} from '../frames.ts';
 import { withSocket } from '../socket-path.ts';
 
 /** How long `synced` waits for an answer. */

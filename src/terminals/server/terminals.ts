@@ -52,7 +52,9 @@ export class Terminals {
   readonly #starting = new Set<Promise<unknown>>();
   readonly #answers = new Answers();
   /** Requests with an Idempotency-Key that are in progress, by key. */
-  readonly #keyed = new Map<string, { readonly idempotency: Idempotency; readonly starting: Promise<TerminalHandle> }>();
+  readonly #keyed = new Map<
+    string, { readonly idempotency: Idempotency; readonly starting: Promise<TerminalHandle> }
+  >();
   readonly #nextId: () => TerminalId;
   #backend: Backend | null | undefined;
   #isClosed = false;
@@ -240,7 +242,9 @@ export class Terminals {
   ): Promise<TerminalHandle> {
     const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
     const { workdir, warning } = await workdirFor(request.workdir, env);
-    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory is missing', { warning });
+    if (warning !== undefined && !this.#hasWarned) {
+      this.#options.log.warn('the start directory is missing', { warning });
+    }
     this.#hasWarned ||= warning !== undefined;
     const id = this.#nextId();
     const { command = null, name = null, cols, rows } = request;

@@ -39,7 +39,9 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
 function tarballUrl(address: string, manifest: URL): URL {
   const url = URL.canParse(address, manifest.href) ? new URL(address, manifest) : undefined;
   if (url === undefined) {
-    throw new SourceError('malformed', `Cannot use ${redactUrl(manifest)}: its url is no address; ask who publishes it`);
+    throw new SourceError(
+      'malformed', `Cannot use ${redactUrl(manifest)}: its url is no address; ask who publishes it`,
+    );
   }
   if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) {
     return url;
