@@ -39,6 +39,8 @@ export class ReplacedError extends Error {
 /** How long a shell may take to start. */
 const startMs = 15_000;
 const startLookMs = 2;
+/** In the directory of a start: the id and the exit code of the last job that ended. */
+const lastExitFile = 'last-exit';
 const maxNoteBytes = 65_536;
 
 /**
@@ -97,6 +99,28 @@ export function exitIn(directory: string): number | undefined {
 /** The exit code of a job, where the shell could write it only into its own directory; `undefined`: it did not. */
 export function toldExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
   return parseExit(readQuietly(directory, toldFile(jobId)));
+}
+
+/**
+ * Notes how the last job ended. Its exit file is no proof of that: another job can remove it, and the next server would
+ * wait for its end in a shell that is idle.
+ *
+ * @throws as {@link writeNote}.
+ */
+export function noteLastExit({ directory }: Pick<Running, 'directory'>, jobId: string, code: number): void {
+  writeNote(directory, lastExitFile, `${jobId} ${code}\n`);
+}
+
+/** The exit code of a job that was the last one of the shell to end; `undefined`: it was not. */
+export function lastExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
+  const [, id, code] = /^(\S+) (\d+)\n$/.exec(readQuietly(directory, lastExitFile)) ?? [];
+  return id === jobId ? Number(code) : undefined;
+}
+
+/** Whether the shell was given another job after this one, which is therefore over. */
+export function hasLaterJob({ directory }: Pick<Running, 'directory'>, jobDirectory: string): boolean {
+  const noted = readNotedJob(directory).jobDirectory;
+  return noted !== undefined && basename(noted) !== basename(jobDirectory);
 }
 
 /** Whether a job has replaced, or closed to the server, what it must write before it gives the shell another job. */

@@ -28,9 +28,9 @@ import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
 import type { ShellLaunch } from './request.ts';
 import {
-  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isReplaced, isUnfinished,
-  noteExit, noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
-  toldExit,
+  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, hasLaterJob, identityIn, interruptsIn, isReplaced,
+  isUnfinished, lastExit, noteExit, noteJob, noteLast, noteLastExit, noteSleep, openControl, readNotedJob, readQuietly,
+  ReplacedError, type Running, toldExit,
 } from './run-directory.ts';
 import {
   noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords,
@@ -166,6 +166,10 @@ export class Shell {
       ...commandIn(launch.directory),
       launch, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
     };
+    if (active.shell && hasLaterJob(active.shell, launch.directory)) {
+      const { shell } = active;
+      return void setImmediate(() => this.#ended(active, exitIn(launch.directory) ?? toldExit(shell, launch.id)));
+    }
     this.#active = active;
     this.#lastJobDirectory = launch.directory;
     this.#watch(active);
@@ -422,7 +426,7 @@ export class Shell {
 
   /** The exit code that the shell has written for the job. */
   #exitOf({ shell, launch: { id, directory } }: Active): number | undefined {
-    return exitIn(directory) ?? (shell && toldExit(shell, id));
+    return exitIn(directory) ?? (shell && (toldExit(shell, id) ?? lastExit(shell, id)));
   }
 
   /** Handles the end of a shell that has ended with its job. */
@@ -462,6 +466,7 @@ export class Shell {
     const { shell, launch: { id } } = active;
     this.#settle(active);
     if (shell && shell === this.#running && !shell.isSeeded) this.#noteSeeded(shell, code !== undefined);
+    if (shell && shell === this.#running && code !== undefined) this.#noteLastExit(shell, id, code);
     this.#options.connection().events.onExit(id, { code, pid: shell?.identity.pid ?? 0, hasLeft: false, shellEnded });
   }
 
@@ -484,6 +489,14 @@ export class Shell {
 
   #warnUnwritten(error: unknown): void {
     this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
+  }
+
+  #noteLastExit(shell: Running, id: string, code: number): void {
+    try {
+      noteLastExit(shell, id, code);
+    } catch (error) {
+      this.#warnUnwritten(error);
+    }
   }
 
   /** Notes that the shell has had a job, which may be forgotten. @param hasTold Whether the shell reported its end. */

@@ -1,6 +1,7 @@
 /** A job damages the directory of its persistent shell, and the server is killed: the next one ends what is lost. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
@@ -84,6 +85,40 @@ test('an idle shell that was left stopped in an interrupt goes on', { skip, time
   await server.restart();
   await until(() => !areStopped().some(Boolean), { what: 'both go on' });
   assert.equal((await run(server, { ...inShell, command: 'echo $kept $$' })).stdout, `1 ${pids[0]}\n`);
+});
+
+test('a job of a shell that has ended does not run again where its exit file was removed', {
+  skip, timeout: 60_000,
+}, async (t) => {
+  // What went wrong: the next server waited for its end in the idle shell, ended the shell at the timeout of the job,
+  // and gave the shell no other job until then.
+  const server = await spawnServer(t);
+  const inShell = { mode: 'persistent_shell', sessionKey: 'idle' };
+  const ways: { readonly [way: string]: (path: string) => void } = {
+    gone: () => undefined,
+    FIFO: (path) => { execFileSync('mkfifo', [path]); },
+    directory: (path) => mkdirSync(path),
+  };
+  const jobs: (readonly [id: string, code: number | undefined])[] = [];
+  await run(server, { ...inShell, command: 'kept=1' });
+  for (const replace of Object.values(ways)) {
+    const { jobId } = await run(server, { ...inShell, command: 'true' });
+    jobs.push([jobId, undefined]);
+    const exit = join(server.stateDir, 'jobs', jobId, 'exit');
+    rmSync(exit);
+    replace(exit);
+  }
+  const last = await run(server, { ...inShell, command: '(exit 3)' });
+  rmSync(join(server.stateDir, 'jobs', last.jobId, 'exit'));
+  jobs.push([last.jobId, 3]);
+  await server.kill9();
+  await server.restart();
+  for (const [id, code] of jobs) {
+    const job = (await ask(server, `GET /jobs/${id}?wait=30&waitFor=end`)).json<{ reason: string; exitCode: number }>();
+    if (code === undefined) assert.equal(job.reason, 'lost');
+    else assert.deepEqual([job.reason, job.exitCode], ['exit', code]);
+  }
+  assert.equal((await run(server, { ...inShell, command: 'echo $kept' })).stdout, '1\n');
 });
 
 /** As {@link damages}; what makes it impossible to note a job for the next server. */
