@@ -135,6 +135,8 @@ sc_untouched() {
     file*) sc_plain "$sc_d/stdin" ;;
     fifo*) [ -p "$sc_d/stdin" ] && [ ! -h "$sc_d/stdin" ] ;;
   esac && return
+  # Another launcher may have run the job meanwhile: at its end stdin is removed.
+  sc_plain "$sc_d/process" && [ -s "$sc_d/process" ] && return 1
   echo "sidecar: something has replaced the files of the job before it began" >>"$sc_d/stderr"
   return 1
 }

@@ -91,6 +91,20 @@ describe('launch lines', { skip: bash === undefined ? 'there is no bash' : false
     assert.match(gone.said, /^exit gone 126 /m);
   });
 
+  it('a job that another launcher has run meanwhile is not called replaced', async (t) => {
+    const folder = temporaryFolder(t);
+    const directory = join(folder, 'twice');
+    mkdirSync(directory);
+    for (const name of ['stdout', 'stderr', 'exit']) writeFileSync(join(directory, name), '');
+    // Its stdin was removed when it had ended.
+    writeFileSync(join(directory, 'process'), '1 (other) S 1 1\n');
+    const { said } = await run(folder, 'twice', { argv: ['echo', 'again'], stdin: 'fifo' }, { isMade: false });
+    // What went wrong: the job's own stderr said that something had replaced its files.
+    assert.equal(readFileSync(join(directory, 'stderr'), 'utf8'), '');
+    assert.equal(readFileSync(join(directory, 'stdout'), 'utf8'), '');
+    assert.match(said, /^claimed twice$/m);
+  });
+
   it('a launcher whose server was killed before it had opened its FIFO ends', async (t) => {
     const folder = temporaryFolder(t);
     // What went wrong: it opened the FIFO for reading, and waited for a writer for ever.
