@@ -103,7 +103,7 @@ test('what ended while there was no server is known to the next; torn and foreig
   }, { what: 'the other is known to be lost' });
   assert.deepEqual([gone.status, gone.reason, gone.exitCode], ['lost', 'lost', -1]);
   assert.ok(!isRunning(lost.pid), 'nothing of it is left');
-  const passedOver = server.logged().split('\n').filter((line) => line.includes('no terminal, passed over'));
+  const passedOver = server.logged().split('\n').filter((line) => line.includes('skipping an invalid terminal'));
   assert.equal(passedOver.length, 4, passedOver.join('\n'));
 });
 
@@ -197,7 +197,7 @@ test('a socket that a job puts in the place of the holder\'s cannot fill the ser
   end = 10 ** 12;
   const refused = await ask(server, `GET /terminals/${terminalId}/screen`);
   assert.equal(refused.status, 503);
-  assert.match(refused.text, /what holds it does not answer/);
+  assert.match(refused.text, /its holder does not answer/);
   assert.ok(sentBytes < 32 * mebibyte, `${sentBytes} bytes were taken`);
   // No more is kept than was announced.
   end = 2 * mebibyte + 5;
