@@ -17,7 +17,7 @@ export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
 export type {
   McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock,
 } from './protocol/agents.ts';
-export { type Server, startServer } from './server.ts';
+export { type Server, startServer } from './server/server.ts';
 
 /**
  * Runs an agent that speaks the Agent Client Protocol. Resolves once the agent and all processes that it started

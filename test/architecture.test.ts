@@ -22,7 +22,7 @@ const layers = [
   ['shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
   ['mcp', 'console'],
   ['config'],
-  ['server.ts'],
+  ['server'],
   ['wrapper'],
   ['cli', 'index.ts'],
 ];
@@ -44,7 +44,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'base/untrusted-file.ts': 'this is the one',
   'base/line-writer.ts': 'a descriptor of this process once more, without waiting',
   'config/config.ts': 'the config file of the user',
-  'server.ts': 'the certificate and the key that the user names',
+  'server/listeners.ts': 'the certificate and the key that the user names',
   'process/identity.ts': '/proc',
   'process/proc-file.ts': '/proc',
   'process/priority.ts': '/proc',

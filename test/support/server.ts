@@ -20,7 +20,7 @@ import type { Limits } from '../../src/http/server/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { parseSession, shellMark } from '../../src/shells/session-record.ts';
-import { type Server, startServer } from '../../src/server.ts';
+import { type Server, startServer } from '../../src/server/server.ts';
 import { until } from './wait.ts';
 
 /** The key of every server of the tests. */
