@@ -41,7 +41,7 @@ const jobInterface = ['jobs/kind.ts', 'jobs/job.ts'];
 
 /** Modules that open files themselves, and why no job can make them wait. Of the state directory they open nothing but what is said here. */
 const mayOpen: { readonly [name: string]: string } = {
-  'base/untrusted-file.ts': 'this is the one',
+  'base/files/untrusted-file.ts': 'this is the one',
   'base/line-writer.ts': 'a descriptor of this process once more, without waiting',
   'config/config.ts': 'the config file of the user',
   'server/listeners.ts': 'the certificate and the key that the user names',
@@ -191,9 +191,9 @@ test('config/environment.ts is the only reader of process.env', () => {
   report(readers);
 });
 
-test('the command line writes to stdout and stderr through cli/streams.ts, which reports what cannot be written', () => {
+test('the command line writes to stdout and stderr through cli/io/streams.ts, which reports what cannot be written', () => {
   // local-terminal.ts writes when the process exits, where nothing can be awaited.
-  const writers = ['cli/streams.ts', 'cli/terminals/local-terminal.ts'];
+  const writers = ['cli/io/streams.ts', 'cli/terminals/local-terminal.ts'];
   report(sources.filter(({ name, layer }) => layer === 'cli' && !writers.includes(name)).flatMap((source) =>
     eachNode(source, (node) => {
       if (!ts.isPropertyAccessExpression(node)) return undefined;
@@ -213,7 +213,7 @@ test('files are opened by the module that suspects them, and by few others', () 
     const { namedBindings } = importClause;
     if (namedBindings === undefined || ts.isNamespaceImport(namedBindings)) return 'imports all of node:fs: name what you need';
     const opener = namedBindings.elements.find((element) => !element.isTypeOnly && openers.has((element.propertyName ?? element.name).text));
-    return opener && `imports ${opener.getText()}: open by base/untrusted-file.ts, as a job can put a FIFO, a link or a device there`;
+    return opener && `imports ${opener.getText()}: open by base/files/untrusted-file.ts, as a job can put a FIFO, a link or a device there`;
   };
   report(sources.filter(({ name }) => mayOpen[name] === undefined).flatMap((source) => eachNode(source, importsOpener)));
   const idle = Object.keys(mayOpen).filter((name) => !sources.some((source) => source.name === name && eachNode(source, importsOpener).length > 0));
@@ -299,7 +299,7 @@ test('the top level holds only what everybody expects there', () => {
     .map((name) => `${name}: the top level is for ${topLevel.join(', ')} and dotfiles`));
 });
 
-test('folders are made with those above them by base/make-folder.ts alone', () => {
+test('folders are made with those above them by base/files/make-folder.ts alone', () => {
   // Node's own way never returns where the file system takes no folder, as in /proc.
   report(listFiles('src').flatMap((file) => readFileSync(join(root, file), 'utf8').split('\n').flatMap((line, index) =>
     /\bmkdir(Sync)?\(.*recursive: true/.test(line) ? [`${file}:${index + 1} ${line.trim()}`] : [])));

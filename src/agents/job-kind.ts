@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { array, fieldsOf, oneOf, optional, text } from '../base/parse.ts';
-import { appendLine } from '../base/untrusted-file.ts';
+import { appendLine } from '../base/files/untrusted-file.ts';
 import type { EndingReason, JobState, Outcome } from '../jobs/job.ts';
 import type {
   EndOptions, Interaction, JobKind, KindContext, KindJob, ProgramSummary, RequestCheck, RequestOf,

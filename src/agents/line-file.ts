@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, writeSync } from 'node:fs';
-import { openToAppend } from '../base/untrusted-file.ts';
+import { openToAppend } from '../base/files/untrusted-file.ts';
 
 /** Writes synchronously: only the agent waits for its runner, and it should wait while the disk does. */
 export class LineFile {

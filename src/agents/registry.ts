@@ -5,7 +5,7 @@
  * @module
  */
 import { delimiter, resolve } from 'node:path';
-import { closest } from '../base/closest.ts';
+import { closest } from '../base/text/closest.ts';
 import { defined } from '../base/defined.ts';
 import { describe, ParseError } from '../base/parse.ts';
 import { findProgram } from '../process/find-program.ts';

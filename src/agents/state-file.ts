@@ -9,8 +9,8 @@
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { type Fields, fieldsOf } from '../base/loose.ts';
-import { checkFolder, statFile, TooLargeError } from '../base/untrusted-file.ts';
-import { isWithin, type JsonBounds, readJson } from '../base/untrusted-json.ts';
+import { checkFolder, statFile, TooLargeError } from '../base/files/untrusted-file.ts';
+import { isWithin, type JsonBounds, readJson } from '../base/files/untrusted-json.ts';
 import { type AgentState, stateFile } from './runner-config.ts';
 
 /** A file of the largest size takes about 0.2 s to read, once. */

@@ -2,7 +2,7 @@
  * Records the turns of an agent for its runner: each when it begins, and again when it ends.
  * @module
  */
-import { truncate } from '../base/truncate.ts';
+import { truncate } from '../base/text/truncate.ts';
 import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 
 /** A turn as a line of its file: the text is cut; the whole text is in stdout. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { errorCode } from './error-code.ts';
-import { escapeControl, escapeJson } from './escape.ts';
+import { escapeControl, escapeJson } from './text/escape.ts';
 import { LineWriter } from './line-writer.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';

@@ -2,7 +2,7 @@
  * Keeps the last bytes of a stream, addressed by their offset in the whole stream.
  * @module
  */
-import { startOfCharacter } from './utf8.ts';
+import { startOfCharacter } from './text/utf8.ts';
 
 export class RingBuffer {
   readonly #bytes: Buffer;

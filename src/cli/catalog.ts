@@ -2,7 +2,7 @@
  * All commands, in the groups and the order of the help. A command is loaded on demand.
  * @module
  */
-import { closest } from '../base/closest.ts';
+import { closest } from '../base/text/closest.ts';
 import type { Command } from './command.ts';
 import { UsageError } from './failure.ts';
 

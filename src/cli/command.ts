@@ -5,7 +5,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { defined } from '../base/defined.ts';
 import type { Config } from '../config/config.ts';
-import { closest } from '../base/closest.ts';
+import { closest } from '../base/text/closest.ts';
 import { UsageError } from './failure.ts';
 
 export interface Option {

@@ -13,7 +13,7 @@ import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts'
 import type { Config } from '../config/config.ts';
 import { isAlive } from '../process/identity.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state/state-directory.ts';
-import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
+import { readRegularLater, UntrustedFileError } from '../base/files/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
 
 /** The server of a state directory, as its `server.lock` describes it. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Command, type Options, allOptions } from './command.ts';
-import type { Paint } from './print.ts';
+import type { Paint } from './io/print.ts';
 
 export function commandHelp(command: Command, paint: Paint): string {
   const usage = command.usage.map((line, index) => `${index === 0 ? 'Usage:' : '      '} sidecar ${line}`);

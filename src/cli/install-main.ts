@@ -13,8 +13,8 @@ import { text } from 'node:stream/consumers';
 import { type InstallOrder, installSeconds, installer, recordFile, recordIn } from '../agents/server/installs.ts';
 import { packageNameOf } from '../agents/registry.ts';
 import { fieldsOf, textOf } from '../base/loose.ts';
-import { replaceFile } from '../base/atomic-file.ts';
-import { openToAppend, readRegular } from '../base/untrusted-file.ts';
+import { replaceFile } from '../base/files/atomic-file.ts';
+import { openToAppend, readRegular } from '../base/files/untrusted-file.ts';
 import { ownEnvironment, ownProxies } from '../config/environment.ts';
 import { findProgram, isExecutable } from '../process/find-program.ts';
 import { hostOf, isLoopback } from '../proxy/bypass-list.ts';
@@ -22,8 +22,8 @@ import { throughProxy } from '../proxy/through-proxy.ts';
 import { chunks } from '../update/fetch/chunks.ts';
 import { request } from '../update/fetch/request.ts';
 import { watch } from '../update/fetch/stall-timeout.ts';
-import { printLine } from './print.ts';
-import { writeStderr } from './streams.ts';
+import { printLine } from './io/print.ts';
+import { writeStderr } from './io/streams.ts';
 
 interface Installed {
   /** Path of the program. */

@@ -7,7 +7,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fieldsOf, nullable, text } from '../base/parse.ts';
-import { readRegular } from '../base/untrusted-file.ts';
+import { readRegular } from '../base/files/untrusted-file.ts';
 import { ownVersion } from '../process/own-version.ts';
 import { checkStateDirectory, isOwn } from '../process/state/state-directory.ts';
 import { compareVersions, isVersion } from '../update/versions/semver.ts';

@@ -7,15 +7,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
-import { escapeText } from '../base/escape.ts';
+import { escapeText } from '../base/text/escape.ts';
 import { type Config, loadConfig } from '../config/config.ts';
 import { commandGroups, findCommand } from './catalog.ts';
 import { type Command, type CommandLine, leadingFlags, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
 import type { InstalledProgram } from './installed-program.ts';
-import { type Paint, oneLine, painter } from './print.ts';
-import { outputFailure, writeStderr, watchOutput, write } from './streams.ts';
+import { type Paint, oneLine, painter } from './io/print.ts';
+import { outputFailure, writeStderr, watchOutput, write } from './io/streams.ts';
 import { ownVersion } from '../process/own-version.ts';
 
 watchOutput(onReaderGone);

@@ -3,7 +3,7 @@
  * @module
  */
 import { exitCodes, explain } from './failure.ts';
-import { printJson, printMessage } from './print.ts';
+import { printJson, printMessage } from './io/print.ts';
 
 /** Prints each failure. @returns The exit code of the last one, 0 if there is no failure. */
 export function reportFailures(results: readonly PromiseSettledResult<unknown>[]): number {

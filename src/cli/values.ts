@@ -3,7 +3,7 @@
  * @module
  */
 import { constants } from 'node:os';
-import { secondsIn } from '../base/duration.ts';
+import { secondsIn } from '../base/text/duration.ts';
 import { type SignalName, signals } from '../client/client.ts';
 import { UsageError } from './failure.ts';
 

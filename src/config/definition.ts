@@ -2,7 +2,7 @@
  * What a setting is, and the kinds of settings: a word, a whole number, a duration, a switch …
  * @module
  */
-import { secondsIn } from '../base/duration.ts';
+import { secondsIn } from '../base/text/duration.ts';
 import {
   type Parser, array, boolean, flag, fromText, integer, number, oneOf, parser, refuse, text,
 } from '../base/parse.ts';

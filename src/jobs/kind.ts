@@ -3,7 +3,7 @@
  * an object that says how its jobs are accepted, started, ended and shown.
  * @module
  */
-import type { JsonBounds } from '../base/untrusted-json.ts';
+import type { JsonBounds } from '../base/files/untrusted-json.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
 import type { Exit, Starter, StarterEvents } from '../process/launcher/starter.ts';

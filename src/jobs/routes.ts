@@ -7,8 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { refuse } from '../base/parse.ts';
-import { readAt } from '../base/untrusted-file.ts';
-import { lineWithin } from '../base/untrusted-json.ts';
+import { readAt } from '../base/files/untrusted-file.ts';
+import { lineWithin } from '../base/files/untrusted-json.ts';
 import { idempotencyOf } from '../process/state/idempotency.ts';
 import { callName, pathOf } from '../protocol/endpoint.ts';
 import {

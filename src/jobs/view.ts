@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
-import { isExhaustion } from '../base/untrusted-file.ts';
+import { isExhaustion } from '../base/files/untrusted-file.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { ShownProgram } from './kind.ts';

@@ -2,7 +2,7 @@
  * The messages of JSON-RPC 2.0 (https://www.jsonrpc.org/specification). Pure.
  * @module
  */
-import { jsonText } from '../base/json.ts';
+import { jsonText } from '../base/text/json.ts';
 
 /** §4: the id of a request and of the response to it. Each side counts its own requests. */
 export type RpcId = string | number | null;

@@ -7,7 +7,7 @@
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { openRegularLater, readAt } from '../base/files/untrusted-file.ts';
 import type { OutputWay, Program } from '../protocol/jobs.ts';
 
 const names = /\/dev\/(?:stdout|stderr|fd\/[12])(?!\w)|\/proc\/(?:self|thread-self|\$\$)\/fd\/[12](?!\w)/;

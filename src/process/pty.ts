@@ -3,7 +3,7 @@
  * callers run it.
  * @module
  */
-import { shellWord } from '../base/shell-word.ts';
+import { shellWord } from '../base/text/shell-word.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 
 /** Holds the caller's SHELL meanwhile: script(1) runs its command by `$SHELL -c`, which may not be a POSIX shell. */

@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
-import { quote } from '../base/shell-word.ts';
+import { quote } from '../base/text/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
 import {
   bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile, toldFile,

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   appendRegular, checkFolder, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
   writeRegular,
-} from '../base/untrusted-file.ts';
+} from '../base/files/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launcher/pool.ts';
 import { parseExit, parseProcessNote } from '../process/launcher/process-note.ts';

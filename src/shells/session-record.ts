@@ -10,9 +10,9 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { replaceFile } from '../base/atomic-file.ts';
+import { replaceFile } from '../base/files/atomic-file.ts';
 import { defined } from '../base/defined.ts';
-import { readJson, recordBounds } from '../base/untrusted-json.ts';
+import { readJson, recordBounds } from '../base/files/untrusted-json.ts';
 import { type Parser, fieldsOf, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
 import { type ShellKind, shellKinds } from '../protocol/shells.ts';
 

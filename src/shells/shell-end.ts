@@ -12,7 +12,7 @@ import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { type Parser, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
-import { createFile, statQuietly } from '../base/untrusted-file.ts';
+import { createFile, statQuietly } from '../base/files/untrusted-file.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';

@@ -7,10 +7,10 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../base/defined.ts';
 import type { Log } from '../base/log.ts';
-import { makeFolder } from '../base/make-folder.ts';
+import { makeFolder } from '../base/files/make-folder.ts';
 import {
   appendRegular, checkFolder, createFile, isBehindLink, isExhaustion, statQuietly, writeRegular,
-} from '../base/untrusted-file.ts';
+} from '../base/files/untrusted-file.ts';
 import type { JobEvents } from '../jobs/kind.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';

@@ -6,7 +6,7 @@
  * @module
  */
 import { fieldsOf, integer, number, oneOf, type Parser } from '../base/parse.ts';
-import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
+import { type JsonBounds, parseWithin } from '../base/files/untrusted-json.ts';
 import { type TerminalReason, terminalReasons } from '../protocol/terminals.ts';
 
 /** Requests of the server. */

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UntrustedFileError } from '../base/untrusted-file.ts';
+import { UntrustedFileError } from '../base/files/untrusted-file.ts';
 
 /** Name of a holder's socket in the directory of its terminal. */
 export const socketName = 'socket';

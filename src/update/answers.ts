@@ -3,9 +3,9 @@
  * @module
  */
 import { join } from 'node:path';
-import { replaceFile } from '../base/atomic-file.ts';
-import { makeFolder } from '../base/make-folder.ts';
-import { readRegular, statFile } from '../base/untrusted-file.ts';
+import { replaceFile } from '../base/files/atomic-file.ts';
+import { makeFolder } from '../base/files/make-folder.ts';
+import { readRegular, statFile } from '../base/files/untrusted-file.ts';
 import { Answers, type Idempotency } from '../process/state/idempotency.ts';
 import type { UpdateAnswer } from '../protocol/updates.ts';
 

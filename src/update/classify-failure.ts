@@ -2,7 +2,7 @@
  * Classifies a failed update: for its caller, for the next attempt, and for the log.
  * @module
  */
-import { isDiskFull } from '../base/disk-full.ts';
+import { isDiskFull } from '../base/files/disk-full.ts';
 import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
 import { SourceError, TarballError, TrustError, UpdateError } from './errors.ts';
 

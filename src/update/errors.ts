@@ -3,7 +3,7 @@
  * whether the version is to blame.
  * @module
  */
-import { escapeControl } from '../base/escape.ts';
+import { escapeControl } from '../base/text/escape.ts';
 
 export type SourceReason =
   /** No answer: no such host, no connection, or it broke before an answer. */

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { errorCode } from '../base/error-code.ts';
-import { readRegularLater } from '../base/untrusted-file.ts';
+import { readRegularLater } from '../base/files/untrusted-file.ts';
 import { ParseError, fieldsOf, optional, text } from '../base/parse.ts';
 import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './fetch/download.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ShellJob } from '../../src/shells/dialect.ts';
-import { quote } from '../../src/base/shell-word.ts';
+import { quote } from '../../src/base/text/shell-word.ts';
 import { posix } from '../../src/shells/posix.ts';
 import { pwsh } from '../../src/shells/powershell.ts';
 import { ofCommand } from '../../src/shells/command-processes.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TooLargeError } from '../../src/base/untrusted-file.ts';
+import { TooLargeError } from '../../src/base/files/untrusted-file.ts';
 import { parseSession, readSessionFile, writeSession } from '../../src/shells/session-record.ts';
 import { temporaryFolder } from '../support/server.ts';
 

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { shellWord } from '../../src/base/shell-word.ts';
+import { shellWord } from '../../src/base/text/shell-word.ts';
 import { atEnd, temporaryFolder } from './server.ts';
 import { until } from './wait.ts';
 

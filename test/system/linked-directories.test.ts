@@ -14,7 +14,7 @@ import { type AgentState, eventsFile, stateFile, turnsFile } from '../../src/age
 import { ShellCommands } from '../../src/agents/services/shell-commands.ts';
 import { StateCache } from '../../src/agents/state-file.ts';
 import { shownTurns } from '../../src/agents/server/turns.ts';
-import { appendLine } from '../../src/base/untrusted-file.ts';
+import { appendLine } from '../../src/base/files/untrusted-file.ts';
 import { carriedArgv } from '../../src/process/launcher/carry.ts';
 import { drainFifo, writeFifo } from '../../src/process/launcher/fifo.ts';
 import type { Job } from '../../src/protocol/jobs.ts';

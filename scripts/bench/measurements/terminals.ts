@@ -10,7 +10,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { shellWord } from '../../../src/base/shell-word.ts';
+import { shellWord } from '../../../src/base/text/shell-word.ts';
 import { connectWebSocket } from '../../../src/websocket/client.ts';
 import type { Bench, Row } from '../bench.ts';
 import { type Server, startServer } from '../server.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import { fieldsOf, isFields, textOf } from '../../base/loose.ts';
-import { displayText, truncate } from '../../base/truncate.ts';
+import { displayText, truncate } from '../../base/text/truncate.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { questionOf } from '../permissions/question.ts';
 import { AgentFailure } from './agent-failure.ts';

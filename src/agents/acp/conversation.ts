@@ -6,7 +6,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fieldsOf, isFields, textOf } from '../../base/loose.ts';
-import { displayText, truncate } from '../../base/truncate.ts';
+import { displayText, truncate } from '../../base/text/truncate.ts';
 import { RpcConnection } from '../../jsonrpc/connection.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { ndjson } from '../../jsonrpc/ndjson.ts';

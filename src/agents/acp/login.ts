@@ -2,8 +2,8 @@
  * The login methods of an agent: checks one, and describes them for people and for clients. Pure.
  * @module
  */
-import { shellWord } from '../../base/shell-word.ts';
-import { truncate } from '../../base/truncate.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AuthMethod } from './v1.ts';
 

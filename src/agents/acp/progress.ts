@@ -6,7 +6,7 @@
  * @module
  */
 import { type Fields, countOf, fieldsOf, listOf, textOf, wordOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import {
   type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff,
   maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,

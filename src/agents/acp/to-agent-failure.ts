@@ -3,7 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { truncate, truncateJson } from '../../base/truncate.ts';
+import { truncate, truncateJson } from '../../base/text/truncate.ts';
 import { FramingError } from '../../jsonrpc/framing.ts';
 import { RpcError } from '../../jsonrpc/message.ts';
 import { AgentFailure } from './agent-failure.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Fields, countOf, fieldsOf, listOf, textOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import { type TurnUsage, turnCounts } from '../../protocol/agent-jobs.ts';
 
 /** Error codes of the protocol, beside those of JSON-RPC. */

@@ -8,7 +8,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import { maxDiffCharacters } from '../../protocol/agent-jobs.ts';
 import type { McpServer } from '../../protocol/agents.ts';
 import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './v1.ts';

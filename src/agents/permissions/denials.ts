@@ -2,7 +2,7 @@
  * The permissions that an agent was denied, and the number it requested, as its job shows them.
  * @module
  */
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import type { PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionQuestion } from './policy.ts';
 

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
-import { shellWord } from '../../base/shell-word.ts';
-import { displayText, truncate } from '../../base/truncate.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
+import { displayText, truncate } from '../../base/text/truncate.ts';
 import { readingKinds } from '../../protocol/agents.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './policy.ts';

@@ -2,7 +2,7 @@
  * The results of the commands that a runner has taken, as its state shows them: the oldest are dropped.
  * @module
  */
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import type { CommandResult } from '../runner-config.ts';
 
 /** Results that are kept, and their total size as JSON: a single result may be longer. */

@@ -5,8 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { defined } from '../../base/defined.ts';
 import { type Fields, textOf } from '../../base/loose.ts';
-import { truncate, truncateJson } from '../../base/truncate.ts';
-import { tokensIn } from '../../base/untrusted-json.ts';
+import { truncate, truncateJson } from '../../base/text/truncate.ts';
+import { tokensIn } from '../../base/files/untrusted-json.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { PendingElicitation } from '../../protocol/agent-jobs.ts';
 import type { ElicitationAnswer } from '../acp/agent-requests.ts';

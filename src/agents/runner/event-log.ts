@@ -2,10 +2,10 @@
  * Writes the events of an agent to a file, one line each.
  * @module
  */
-import { jsonText } from '../../base/json.ts';
+import { jsonText } from '../../base/text/json.ts';
 import { fieldsOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
-import { isWithin } from '../../base/untrusted-json.ts';
+import { truncate } from '../../base/text/truncate.ts';
+import { isWithin } from '../../base/files/untrusted-json.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import { LineFile } from '../line-file.ts';
 import { eventBounds } from '../runner-config.ts';

@@ -3,8 +3,8 @@
  * @module
  */
 import { join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
-import { checkFolder } from '../../base/untrusted-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
+import { checkFolder } from '../../base/files/untrusted-file.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import { LineFile } from '../line-file.ts';
 import { type AgentState, eventsFile, stateFile, turnsFile } from '../runner-config.ts';

@@ -10,7 +10,7 @@
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { appendLine, readRegular } from '../../base/untrusted-file.ts';
+import { appendLine, readRegular } from '../../base/files/untrusted-file.ts';
 import { ndjson } from '../../jsonrpc/ndjson.ts';
 import { type RunnerConfig, type RunnerCommand, runnerConfigFile } from '../runner-config.ts';
 import { JobFiles } from './job-files.ts';

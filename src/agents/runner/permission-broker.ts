@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { runUnlessAborted } from '../../base/abort.ts';
 import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../../protocol/agent-jobs.ts';

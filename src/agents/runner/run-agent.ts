@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { defined } from '../../base/defined.ts';
-import { displayText } from '../../base/truncate.ts';
+import { displayText } from '../../base/text/truncate.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import {

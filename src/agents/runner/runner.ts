@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
 import { isFields } from '../../base/loose.ts';
-import { truncate, truncateJson } from '../../base/truncate.ts';
+import { truncate, truncateJson } from '../../base/text/truncate.ts';
 import { markName } from '../../process/descendants.ts';
 import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { AgentError, PermissionDenial } from '../../protocol/agent-jobs.ts';

@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
 import { defined } from '../../base/defined.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 import type { Log } from '../../base/log.ts';
 import { ParseError } from '../../base/parse.ts';
 import { withoutNode } from '../../process/launcher/carry.ts';

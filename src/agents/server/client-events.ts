@@ -6,7 +6,7 @@
  * 0.3, `ACPEvent` in acp_client.py), which returns them in `GET /jobs/{id}`.
  * @module
  */
-import { jsonText } from '../../base/json.ts';
+import { jsonText } from '../../base/text/json.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
 import type { ClientEvent } from '../../protocol/agent-jobs.ts';
 

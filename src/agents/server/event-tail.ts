@@ -4,8 +4,8 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkFolder, openRegularLater, readAt } from '../../base/untrusted-file.ts';
-import { lineWithin } from '../../base/untrusted-json.ts';
+import { checkFolder, openRegularLater, readAt } from '../../base/files/untrusted-file.ts';
+import { lineWithin } from '../../base/files/untrusted-json.ts';
 import { eventsFile, eventBounds } from '../runner-config.ts';
 
 export interface EventTail {

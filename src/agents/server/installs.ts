@@ -9,11 +9,11 @@
  */
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
-import { closest } from '../../base/closest.ts';
+import { closest } from '../../base/text/closest.ts';
 import { defined } from '../../base/defined.ts';
 import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import { ParseError, describe, refuse } from '../../base/parse.ts';
-import { readRegular } from '../../base/untrusted-file.ts';
+import { readRegular } from '../../base/files/untrusted-file.ts';
 import { findProgram, isExecutable } from '../../process/find-program.ts';
 import {
   type AgentEntry, type InstallKind, type InstallRequest, agentNamePattern, installKinds,

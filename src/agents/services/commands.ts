@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
-import { truncate } from '../../base/truncate.ts';
+import { truncate } from '../../base/text/truncate.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { type Identity, identify } from '../../process/identity.ts';
 import { shellArgv } from '../../process/shell-argv.ts';

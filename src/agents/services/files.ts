@@ -11,7 +11,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { acpCodes } from '../acp/v1.ts';
 import type { Sandbox } from './sandbox.ts';

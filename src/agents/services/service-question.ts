@@ -2,7 +2,7 @@
  * Describes what an agent has its client do as the question of a permission request. Pure.
  * @module
  */
-import { shellWord } from '../../base/shell-word.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
 import type { PermissionQuestion } from '../permissions/policy.ts';
 import { questionOf } from '../permissions/question.ts';
 import type { CommandRequest } from './commands.ts';

@@ -5,25 +5,25 @@
 import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../process-fields.ts';
 import { knownAgents } from '../../agents/registry.ts';
-import { exposeText } from '../../base/escape.ts';
-import { shellWord } from '../../base/shell-word.ts';
+import { exposeText } from '../../base/text/escape.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
 import type { AgentList, AgentRequest, Job } from '../../client/client.ts';
 import type { Config } from '../../config/config.ts';
 import { methodsIn, printAgentEnd } from './ending.ts';
 import { publicRegistry, registryEntry } from './registry.ts';
 import { policyOf, requestOptions } from './request.ts';
 import { changeInWords } from './view.ts';
-import { attach, reconnectTimeoutMs } from '../follow-job.ts';
+import { attach, reconnectTimeoutMs } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys } from '../terminals/detach-keys.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { withInterrupts } from '../interrupts.ts';
+import { withInterrupts } from '../follow/interrupts.ts';
 import { sharedOptions } from '../options.ts';
-import { type Cell, printJson, printMessage, printTable } from '../print.ts';
-import { write } from '../streams.ts';
+import { type Cell, printJson, printMessage, printTable } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 import { assertTypedStdin, showTerminal, windowSize } from '../terminals/terminal-window.ts';
 
 const {

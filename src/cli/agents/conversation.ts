@@ -7,14 +7,16 @@ import { Emitter } from '../../base/emitter.ts';
 import {
   type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
 } from '../../client/client.ts';
-import { withJobHint } from '../follow-job.ts';
+import { withJobHint } from '../follow/follow-job.ts';
 import { CommandError, exitCodes, explain, withUnreachableHint } from '../failure.ts';
-import { type FirstInterrupt, type InterruptHandler, readerGoneExitCode, withInterrupts } from '../interrupts.ts';
-import { type Paint, printJson, printMessage } from '../print.ts';
-import { onReaderGone, writeStderr } from '../streams.ts';
+import {
+  type FirstInterrupt, type InterruptHandler, readerGoneExitCode, withInterrupts,
+} from '../follow/interrupts.ts';
+import { type Paint, printJson, printMessage } from '../io/print.ts';
+import { onReaderGone, writeStderr } from '../io/streams.ts';
 import { agentExitCode, printAgentEnd } from './ending.ts';
 import { followAgent } from './follow.ts';
-import { readLine } from '../keyboard.ts';
+import { readLine } from '../io/keyboard.ts';
 import { AgentView } from './view.ts';
 
 export interface ConversationOptions {

@@ -3,13 +3,13 @@
  * @module
  */
 import { fieldsOf } from '../../base/loose.ts';
-import { shellWord } from '../../base/shell-word.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
 import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
-import { printEnd } from '../follow-job.ts';
+import { printEnd } from '../follow/follow-job.ts';
 import { exitCodes } from '../failure.ts';
-import { interruptedExitCode } from '../interrupts.ts';
-import { oneLine, printMessage } from '../print.ts';
-import { writeStderr } from '../streams.ts';
+import { interruptedExitCode } from '../follow/interrupts.ts';
+import { oneLine, printMessage } from '../io/print.ts';
+import { writeStderr } from '../io/streams.ts';
 
 /** Last lines of the agent's stderr that are shown after a failure. */
 const maxErrorLines = 8;

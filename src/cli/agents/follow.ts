@@ -5,11 +5,11 @@
 import {
   type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent,
 } from '../../client/client.ts';
-import { exposeText } from '../../base/escape.ts';
-import { lostServerNotice, reconnectTimeoutMs } from '../follow-job.ts';
-import { type InterruptHandler, retryUntilReached } from '../interrupts.ts';
-import { type Paint, oneLine, printMessage } from '../print.ts';
-import { writeStderr } from '../streams.ts';
+import { exposeText } from '../../base/text/escape.ts';
+import { lostServerNotice, reconnectTimeoutMs } from '../follow/follow-job.ts';
+import { type InterruptHandler, retryUntilReached } from '../follow/interrupts.ts';
+import { type Paint, oneLine, printMessage } from '../io/print.ts';
+import { writeStderr } from '../io/streams.ts';
 import { isAlreadyDecided } from './ending.ts';
 import { askPermission, optionInWords } from './question.ts';
 import { type AgentView, whatOf } from './view.ts';

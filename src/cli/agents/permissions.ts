@@ -13,7 +13,7 @@ import {
   isFinished,
   optionFor,
 } from '../../client/client.ts';
-import { exposeText } from '../../base/escape.ts';
+import { exposeText } from '../../base/text/escape.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import { shortId } from './follow.ts';
 import { optionInWords, subjectOf } from './question.ts';
@@ -24,8 +24,8 @@ import { CommandError, UsageError, exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
 import {
   type Cell, ago, duration, fields, printJson, printJsonLine, printMessage, printTable, terminalWidth,
-} from '../print.ts';
-import { write } from '../streams.ts';
+} from '../io/print.ts';
+import { write } from '../io/streams.ts';
 
 const options = {
   remember: {

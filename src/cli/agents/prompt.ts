@@ -4,14 +4,14 @@
  */
 import { type ConversationOptions, type Turn, runConversation, runTurn, turnOn } from './conversation.ts';
 import { agentRequest, flagNames, promptWith, requestOptions } from './request.ts';
-import { reconnectTimeoutMs, withJobHint } from '../follow-job.ts';
+import { reconnectTimeoutMs, withJobHint } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { isTyped, painter, printJson, printLine } from '../print.ts';
-import { hasStdin } from '../stdin.ts';
+import { isTyped, painter, printJson, printLine } from '../io/print.ts';
+import { hasStdin } from '../follow/stdin.ts';
 
 const options = {
   ...requestOptions,

@@ -2,11 +2,11 @@
  * Puts an agent's request for permission to the person at the terminal.
  * @module
  */
-import { exposeText } from '../../base/escape.ts';
+import { exposeText } from '../../base/text/escape.ts';
 import { type AskedPermission, optionFor } from '../../client/client.ts';
-import { type Paint, fields, oneLine, terminalWidth } from '../print.ts';
-import { write } from '../streams.ts';
-import { readLine } from '../keyboard.ts';
+import { type Paint, fields, oneLine, terminalWidth } from '../io/print.ts';
+import { write } from '../io/streams.ts';
+import { readLine } from '../io/keyboard.ts';
 
 /** `leave`: another client is to answer. `interrupt`: the turn is to end. `decided`: it was decided elsewhere. */
 export type PromptAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';

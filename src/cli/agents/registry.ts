@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { knownAgents } from '../../agents/registry.ts';
-import { closest } from '../../base/closest.ts';
+import { closest } from '../../base/text/closest.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config/environment.ts';

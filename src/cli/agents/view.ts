@@ -3,12 +3,12 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { escapeText, exposeText } from '../../base/escape.ts';
+import { escapeText, exposeText } from '../../base/text/escape.ts';
 import { fieldsOf, textOf } from '../../base/loose.ts';
 import { Progress, messageTextOf } from '../../agents/acp/progress.ts';
 import type { AgentChange, AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
-import { type Colour, type Paint, oneLine } from '../print.ts';
-import { write } from '../streams.ts';
+import { type Colour, type Paint, oneLine } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 import { diffLines } from './diff-lines.ts';
 
 export interface ViewOptions {

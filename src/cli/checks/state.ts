@@ -7,7 +7,7 @@ import { lstat, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { checkStateDirectory, StateDirectoryError } from '../../process/state/state-directory.ts';
-import { size } from '../print.ts';
+import { size } from '../io/print.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 
 const isWindows = process.platform === 'win32';

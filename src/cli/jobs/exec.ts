@@ -3,19 +3,19 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { secondsIn } from '../../base/duration.ts';
+import { secondsIn } from '../../base/text/duration.ts';
 import type { ExecRequest, OutputWay } from '../../client/client.ts';
-import { attach, exitCodeOf, reconnectTimeoutMs, printEnd, withJobHint } from '../follow-job.ts';
+import { attach, exitCodeOf, reconnectTimeoutMs, printEnd, withJobHint } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys, detachKeysForm, detachKeysOption } from '../terminals/detach-keys.ts';
 import { UsageError } from '../failure.ts';
 import { toFlagError } from '../flag-error.ts';
-import { type Interrupts, withInterrupts } from '../interrupts.ts';
+import { type Interrupts, withInterrupts } from '../follow/interrupts.ts';
 import { sharedOptions } from '../options.ts';
-import { printJson, printLine } from '../print.ts';
+import { printJson, printLine } from '../io/print.ts';
 import { processFields } from '../process-fields.ts';
-import { forwardStdin, hasStdin } from '../stdin.ts';
+import { forwardStdin, hasStdin } from '../follow/stdin.ts';
 import { attachTty } from './tty-job.ts';
 import { bytes, newKey, optional, seconds } from '../values.ts';
 import { windowSize } from '../terminals/terminal-window.ts';

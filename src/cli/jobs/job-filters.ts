@@ -6,7 +6,7 @@ import { defined } from '../../base/defined.ts';
 import type { Job, JobReason, JobStatus, ListFilters } from '../../client/client.ts';
 import { reasons, statuses } from '../../protocol/jobs.ts';
 import type { Option } from '../command.ts';
-import { closest } from '../../base/closest.ts';
+import { closest } from '../../base/text/closest.ts';
 import { UsageError } from '../failure.ts';
 import { pairs } from '../values.ts';
 

@@ -8,7 +8,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { filterOptions, filtersOf, statusWord } from './job-filters.ts';
-import { type Cell, type Colour, ago, duration, printJson, printTable } from '../print.ts';
+import { type Cell, type Colour, ago, duration, printJson, printTable } from '../io/print.ts';
 import { wholeNumber } from '../values.ts';
 
 const options = {

@@ -8,7 +8,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { aboutJob, resolveJobs } from '../job-ref.ts';
-import { printJson, printMessage } from '../print.ts';
+import { printJson, printMessage } from '../io/print.ts';
 import { optional, seconds, signalName } from '../values.ts';
 import { reportFailures } from '../report-failures.ts';
 

@@ -5,13 +5,13 @@
 import {
   type AgentTurn, type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf,
 } from '../../client/client.ts';
-import { lostServerNotice, printWarnings, reconnectTimeoutMs } from '../follow-job.ts';
+import { lostServerNotice, printWarnings, reconnectTimeoutMs } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { JobOutput } from '../job-output.ts';
+import { JobOutput } from '../follow/job-output.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printJsonLine } from '../print.ts';
+import { printJson, printJsonLine } from '../io/print.ts';
 import { readOutput, tailStart } from './output.ts';
 import { wholeNumber } from '../values.ts';
 

@@ -7,7 +7,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printMessage } from '../print.ts';
+import { printJson, printMessage } from '../io/print.ts';
 
 const options = {
   'no-newline': { type: 'boolean', short: 'n', description: 'Do not end the text with a newline' },

@@ -2,12 +2,12 @@
  * `sidecar rerun`: runs the request of a job again.
  * @module
  */
-import { attach, reconnectTimeoutMs, withJobHint } from '../follow-job.ts';
+import { attach, reconnectTimeoutMs, withJobHint } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { withInterrupts } from '../interrupts.ts';
+import { withInterrupts } from '../follow/interrupts.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { printJson, printLine, printMessage } from '../print.ts';
+import { printJson, printLine, printMessage } from '../io/print.ts';
 
 const options = {
   follow: {

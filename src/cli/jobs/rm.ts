@@ -3,13 +3,13 @@
  * @module
  */
 import { type Job, type JobId, type Sidecar, isFinished } from '../../client/client.ts';
-import { readLine } from '../keyboard.ts';
+import { readLine } from '../io/keyboard.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { type JobFilters, filterOptions, filtersOf } from './job-filters.ts';
 import { aboutJob, resolveJobs } from '../job-ref.ts';
-import { isTyped, printJson, printLine, printMessage } from '../print.ts';
+import { isTyped, printJson, printLine, printMessage } from '../io/print.ts';
 import { optional, seconds } from '../values.ts';
 import { reportFailures } from '../report-failures.ts';
 

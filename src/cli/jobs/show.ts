@@ -2,15 +2,15 @@
  * `sidecar show`: shows one job in detail.
  * @module
  */
-import { shellWord } from '../../base/shell-word.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
 import { type AgentTurn, type Job, isFinished } from '../../client/client.ts';
 import { whatOf } from '../agents/view.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { statusWord } from './job-filters.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
-import { ago, duration, fields, printJson, size, terminalWidth } from '../print.ts';
-import { write } from '../streams.ts';
+import { ago, duration, fields, printJson, size, terminalWidth } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 
 const options = {
   json: { type: 'boolean', description: 'All that the server knows of it, without its output, as JSON' },

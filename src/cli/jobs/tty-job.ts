@@ -5,14 +5,14 @@
  */
 import type { JobId, Sidecar, TerminalSize } from '../../client/client.ts';
 import { ScreenState } from '../../terminals/holder/screen-state.ts';
-import { attach } from '../follow-job.ts';
+import { attach } from '../follow/follow-job.ts';
 import type { DetachKeys } from '../terminals/detach-keys.ts';
 import { exitCodes } from '../failure.ts';
-import type { Interrupts } from '../interrupts.ts';
+import type { Interrupts } from '../follow/interrupts.ts';
 import { LocalTerminal } from '../terminals/local-terminal.ts';
-import { isTyped, printMessage } from '../print.ts';
-import { deliver } from '../stdin.ts';
-import { writeStderr } from '../streams.ts';
+import { isTyped, printMessage } from '../io/print.ts';
+import { deliver } from '../follow/stdin.ts';
+import { writeStderr } from '../io/streams.ts';
 import { windowSize } from '../terminals/terminal-window.ts';
 
 export interface TtyOptions {

@@ -4,14 +4,14 @@
  */
 import { defined } from '../../base/defined.ts';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../client/client.ts';
-import { exitCodeOf, reconnectTimeoutMs, printEnd } from '../follow-job.ts';
+import { exitCodeOf, reconnectTimeoutMs, printEnd } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { exitCodes, UsageError } from '../failure.ts';
 import { filterOptions } from './job-filters.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
 import { sharedOptions } from '../options.ts';
-import { printJson, printLine, printMessage } from '../print.ts';
+import { printJson, printLine, printMessage } from '../io/print.ts';
 import { optional, pairs, seconds } from '../values.ts';
 
 const options = {

@@ -6,7 +6,7 @@ import type { Setting } from '../../config/config.ts';
 import type { ProxyReport } from '../../proxy/report.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { sharedOptions } from '../options.ts';
-import { type Cell, printJson, printTable } from '../print.ts';
+import { type Cell, printJson, printTable } from '../io/print.ts';
 import { settingOptions } from './settings.ts';
 
 const options = { json: sharedOptions.json } as const;

@@ -11,8 +11,8 @@ import { stateChecks } from '../checks/state.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
 import { sharedOptions } from '../options.ts';
-import { type Colour, type Paint, oneLine, painter, printJson } from '../print.ts';
-import { write } from '../streams.ts';
+import { type Colour, type Paint, oneLine, painter, printJson } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 
 const options = { json: sharedOptions.json } as const;
 

@@ -5,7 +5,7 @@
 import { openKeys, rotateKey } from '../../http/auth/keys.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
-import { printJson, printLine, printMessage } from '../print.ts';
+import { printJson, printLine, printMessage } from '../io/print.ts';
 import { distrust, trust, listTrusted } from './trust.ts';
 import { seconds } from '../values.ts';
 

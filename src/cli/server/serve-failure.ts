@@ -2,7 +2,7 @@
  * Explains why a server or its wrapper cannot start, and whether another start would fail the same way.
  * @module
  */
-import { isDiskFull } from '../../base/disk-full.ts';
+import { isDiskFull } from '../../base/files/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Config } from '../../config/config.ts';
 import { LockHeldError } from '../../process/state/lock.ts';

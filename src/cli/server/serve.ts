@@ -8,7 +8,7 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
-import { quote } from '../../base/shell-word.ts';
+import { quote } from '../../base/text/shell-word.ts';
 import type { Config } from '../../config/config.ts';
 import { acquireLock, LockHeldError } from '../../process/state/lock.ts';
 import { openStateDirectory } from '../../process/state/state-directory.ts';
@@ -20,7 +20,7 @@ import { type Command, defineCommand, type Invocation, type Values } from '../co
 import { CommandError, UsageError } from '../failure.ts';
 import { explainServeFailure } from './serve-failure.ts';
 import { settingOptions } from './settings.ts';
-import { onReaderGone, write } from '../streams.ts';
+import { onReaderGone, write } from '../io/streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
 const options = {

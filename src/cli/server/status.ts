@@ -8,8 +8,8 @@ import { type Command, type Invocation, type Values, defineCommand } from '../co
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
 import { sharedOptions } from '../options.ts';
-import { ago, oneLine, printJson } from '../print.ts';
-import { write } from '../streams.ts';
+import { ago, oneLine, printJson } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 import { type ServiceLocation, locateRequestedService, scopeOptions, stateDirOf } from '../service/detect.ts';
 import { type RunStep, createStepRunner } from '../service/run.ts';
 import type { ServiceState } from '../service/service.ts';

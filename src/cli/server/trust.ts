@@ -7,8 +7,8 @@ import type { Config } from '../../config/config.ts';
 import { npmRegistryKeys } from '../../update/trust/signatures.ts';
 import { distrustKey, readTrustedKeys, trustKey } from '../../update/trust/trusted-keys.ts';
 import { CommandError, exitCodes } from '../failure.ts';
-import { painter, printJson, printLine, printMessage, table } from '../print.ts';
-import { write } from '../streams.ts';
+import { painter, printJson, printLine, printMessage, table } from '../io/print.ts';
+import { write } from '../io/streams.ts';
 
 /** Limit in bytes; a registry serves some hundred bytes for each of its keys. */
 const maxKeysBytes = 64 * 1024;

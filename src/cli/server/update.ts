@@ -7,7 +7,7 @@ import type { Sidecar, UpdateOptions, UpdateProgress, UpdateState } from '../../
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
-import { oneLine, printJson, printLine, printMessage } from '../print.ts';
+import { oneLine, printJson, printLine, printMessage } from '../io/print.ts';
 
 const options = {
   check: { type: 'boolean', description: 'Only ask what there is' },

@@ -8,7 +8,7 @@ import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
 import { newerProgram } from '../installed-program.ts';
 import { sharedOptions } from '../options.ts';
-import { printJson, printLine } from '../print.ts';
+import { printJson, printLine } from '../io/print.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
 const options = { json: sharedOptions.json } as const;

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { errorCode } from '../../base/error-code.ts';
-import { quote } from '../../base/shell-word.ts';
+import { quote } from '../../base/text/shell-word.ts';
 import { type Config } from '../../config/config.ts';
 import { configOptions } from '../../config/settings.ts';
 import { proxyVariables } from '../../proxy/rules.ts';

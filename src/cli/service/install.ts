@@ -4,13 +4,13 @@
  */
 import { renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { makeFolder } from '../../base/make-folder.ts';
-import { quote } from '../../base/shell-word.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
+import { quote } from '../../base/text/shell-word.ts';
 import type { Config } from '../../config/config.ts';
 import { compareVersions } from '../../update/versions/semver.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { CommandError, exitCodes } from '../failure.ts';
-import { printLine, printMessage } from '../print.ts';
+import { printLine, printMessage } from '../io/print.ts';
 import { type ListeningServer, liveServer, waitUntilServing } from './live-server.ts';
 import {
   type ServiceLocation, assertPermitted, fragilityWarning, locateService, obstacleTo, scopeOf, scopeOptions, serviceOf,
@@ -19,7 +19,7 @@ import {
 import { type RunStep, commandLine, createStepRunner, runSteps } from './run.ts';
 import { type Change, type Service, type SupervisorStep, serviceName } from './service.ts';
 import { settingOptions } from '../server/settings.ts';
-import { write } from '../streams.ts';
+import { write } from '../io/streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
 const options = {

@@ -4,9 +4,9 @@
  */
 import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { quote } from '../../base/shell-word.ts';
+import { quote } from '../../base/text/shell-word.ts';
 import { CommandError } from '../failure.ts';
-import { printMessage } from '../print.ts';
+import { printMessage } from '../io/print.ts';
 import type { StepResult, SupervisorStep } from './service.ts';
 
 /** Runs one command; reports how it ended as a value, not as an exception. */

@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import type { Config } from '../../config/config.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
-import { printLine } from '../print.ts';
+import { printLine } from '../io/print.ts';
 import { type ServiceLocation, assertPermitted, locateRequestedService, scopeOptions, stateDirOf } from './detect.ts';
 import { type RunStep, runSteps, commandLine, createStepRunner } from './run.ts';
 import { serviceName } from './service.ts';

@@ -5,7 +5,7 @@
  * changes nothing there. Of the typed text only a `~` and a variable at the beginning of the word are expanded.
  * @module
  */
-import { quote } from '../../base/shell-word.ts';
+import { quote } from '../../base/text/shell-word.ts';
 
 /** The word before the cursor. */
 export interface Word {

@@ -7,12 +7,12 @@ import type { JobId, Sidecar } from '../../client/client.ts';
 import { completionScript, completionsOf, wordAt } from './completion.ts';
 import { exitCodes, explain } from '../failure.ts';
 import { isIncomplete } from './incomplete.ts';
-import { type Interrupts, interruptedExitCode, retryUntilReached } from '../interrupts.ts';
-import { type LineEditor, openLineEditor } from '../line-editor.ts';
-import { oneLine, printMessage } from '../print.ts';
+import { type Interrupts, interruptedExitCode, retryUntilReached } from '../follow/interrupts.ts';
+import { type LineEditor, openLineEditor } from '../io/line-editor.ts';
+import { oneLine, printMessage } from '../io/print.ts';
 import { type SessionRequest, queryShell, runInShell } from './shell-job.ts';
-import { deliver } from '../stdin.ts';
-import { writeStderr } from '../streams.ts';
+import { deliver } from '../follow/stdin.ts';
+import { writeStderr } from '../io/streams.ts';
 
 /** `exit` ends the conversation, not the shell, which other clients use, too. */
 export const exitLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;

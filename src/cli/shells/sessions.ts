@@ -6,7 +6,7 @@ import type { Session, SessionStatus } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, type Colour, ago, printJson, printTable } from '../print.ts';
+import { type Cell, type Colour, ago, printJson, printTable } from '../io/print.ts';
 import { removeEach } from '../report-failures.ts';
 
 const options = {

@@ -3,7 +3,7 @@
  * @module
  */
 import { type JobId, type PersistentShellExec, ProblemError, type Sidecar } from '../../client/client.ts';
-import { type AttachOptions, attach } from '../follow-job.ts';
+import { type AttachOptions, attach } from '../follow/follow-job.ts';
 import { newKey } from '../values.ts';
 
 /** The fields with which every command of a session is submitted. */

@@ -5,18 +5,18 @@
 import { defined } from '../../base/defined.ts';
 import { createInterface } from 'node:readline';
 import { ProblemError, type Session, type Sidecar } from '../../client/client.ts';
-import { reconnectTimeoutMs } from '../follow-job.ts';
+import { reconnectTimeoutMs } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';
 import { isIncomplete } from './incomplete.ts';
-import { type Interrupts, withInterrupts } from '../interrupts.ts';
+import { type Interrupts, withInterrupts } from '../follow/interrupts.ts';
 import { sharedOptions } from '../options.ts';
-import { isTyped, printMessage } from '../print.ts';
+import { isTyped, printMessage } from '../io/print.ts';
 import { processFields } from '../process-fields.ts';
 import { runRepl, exitLine } from './repl.ts';
 import { type SessionRequest, runInShell } from './shell-job.ts';
-import { hasStdin } from '../stdin.ts';
+import { hasStdin } from '../follow/stdin.ts';
 
 const options = {
   command: { type: 'string', short: 'c', value: 'COMMAND', description: 'Only this one; stdin is forwarded to it' },

@@ -3,7 +3,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { setRaw } from '../streams.ts';
+import { setRaw } from '../io/streams.ts';
 
 export class LocalTerminal {
   /** The settings as `stty -g` prints them; `undefined`: stty(1) does not work here. */

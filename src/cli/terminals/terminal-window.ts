@@ -7,12 +7,12 @@ import {
   type Attachment, ProblemError, type Sidecar, type Terminal, type TerminalEnd, type TerminalSize,
 } from '../../client/client.ts';
 import { ScreenState } from '../../terminals/holder/screen-state.ts';
-import { reconnectTimeoutMs } from '../follow-job.ts';
+import { reconnectTimeoutMs } from '../follow/follow-job.ts';
 import { DetachKeys } from './detach-keys.ts';
 import { CommandError, exitCodes, withUnreachableHint } from '../failure.ts';
 import { LocalTerminal } from './local-terminal.ts';
-import { isTyped, oneLine, printMessage } from '../print.ts';
-import { writeStderr, write } from '../streams.ts';
+import { isTyped, oneLine, printMessage } from '../io/print.ts';
+import { writeStderr, write } from '../io/streams.ts';
 import { withoutQueries } from './terminal-queries.ts';
 
 export interface WindowOptions {

@@ -3,15 +3,15 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { shellWord } from '../../base/shell-word.ts';
+import { shellWord } from '../../base/text/shell-word.ts';
 import type { TerminalStart } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys, detachKeysOption } from './detach-keys.ts';
 import { sharedOptions } from '../options.ts';
-import { printJson, printLine, printMessage } from '../print.ts';
+import { printJson, printLine, printMessage } from '../io/print.ts';
 import { processFields } from '../process-fields.ts';
-import { withHint } from '../streams.ts';
+import { withHint } from '../io/streams.ts';
 import { assertTypedStdin, showTerminal, windowSize } from './terminal-window.ts';
 
 const options = {

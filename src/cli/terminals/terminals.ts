@@ -6,7 +6,7 @@ import type { Terminal } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, ago, printJson, printTable } from '../print.ts';
+import { type Cell, ago, printJson, printTable } from '../io/print.ts';
 import { aboutTerminal, resolveTerminal } from './terminal-ref.ts';
 import { removeEach } from '../report-failures.ts';
 

@@ -10,7 +10,7 @@ import {
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 
 /** Pattern of keys from any source: they can be sent in a header unchanged. */
 export const keyPattern: RegExp = /^[\x21-\x7e]{16,1024}$/;

@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
 import {
   isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt,
-} from '../../base/untrusted-file.ts';
+} from '../../base/files/untrusted-file.ts';
 
 /** Bytes that are read at once. */
 export const pieceBytes = 65_536;

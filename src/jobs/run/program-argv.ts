@@ -3,7 +3,7 @@
  * @module
  */
 import { basename, join } from 'node:path';
-import { writeRegular } from '../../base/untrusted-file.ts';
+import { writeRegular } from '../../base/files/untrusted-file.ts';
 import { shellArgv, shellFlags } from '../../process/shell-argv.ts';
 import type { AgentProgram } from '../../protocol/agents.ts';
 import type { PersistentProgram, Program } from '../../protocol/jobs.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Log } from '../../base/log.ts';
-import { isExhaustion } from '../../base/untrusted-file.ts';
+import { isExhaustion } from '../../base/files/untrusted-file.ts';
 import { findProcesses, leaderAmong, markedProcesses } from '../../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../../process/identity.ts';
 import type { TrackedJob } from '../tracked-job.ts';

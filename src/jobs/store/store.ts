@@ -18,17 +18,17 @@
  */
 import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
-import { isDiskFull } from '../../base/disk-full.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
+import { isDiskFull } from '../../base/files/disk-full.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder, makeOwnFolder } from '../../base/make-folder.ts';
+import { makeFolder, makeOwnFolder } from '../../base/files/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
 import {
   appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile,
   UntrustedFileError,
   writeRegular,
-} from '../../base/untrusted-file.ts';
-import { readJson, recordBounds } from '../../base/untrusted-json.ts';
+} from '../../base/files/untrusted-file.ts';
+import { readJson, recordBounds } from '../../base/files/untrusted-json.ts';
 import { isJobId, type JobId } from '../../protocol/ids.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { typedInput } from '../../process/pty.ts';

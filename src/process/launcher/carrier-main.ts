@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, rmSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { appendRegular, readRegular } from '../../base/untrusted-file.ts';
+import { appendRegular, readRegular } from '../../base/files/untrusted-file.ts';
 import { spawnErrorText } from '../spawn-error.ts';
 import type { Carried } from './carry.ts';
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { resolve } from 'node:path';
-import { checkFolder, writeRegular } from '../../base/untrusted-file.ts';
+import { checkFolder, writeRegular } from '../../base/files/untrusted-file.ts';
 import { markName } from '../descendants.ts';
 import type { Launch } from './launch-script.ts';
 import { ownProgram } from '../own-program.ts';

@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import {
   appendRegular, checkFolder, createAndOpen, openRegular, openToAppend, writeRegular,
-} from '../../base/untrusted-file.ts';
+} from '../../base/files/untrusted-file.ts';
 import { markName } from '../descendants.ts';
 import type { FifoWrite } from './fifo.ts';
 import { isGroupAlive, readStatLine } from '../identity.ts';

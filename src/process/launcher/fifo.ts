@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
-import { checkFolder, isUnreadable, openFifo } from '../../base/untrusted-file.ts';
+import { checkFolder, isUnreadable, openFifo } from '../../base/files/untrusted-file.ts';
 
 /** The result of a write to a FIFO. */
 export type FifoWrite = { readonly writtenBytes: number } | 'closed' | 'full';

@@ -4,7 +4,7 @@
  */
 import { closeSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkFolder, openFifo, writeRegular } from '../../base/untrusted-file.ts';
+import { checkFolder, openFifo, writeRegular } from '../../base/files/untrusted-file.ts';
 import { withCarrier } from './carry.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from '../find-program.ts';

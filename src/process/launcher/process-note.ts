@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { statQuietly } from '../../base/untrusted-file.ts';
+import { statQuietly } from '../../base/files/untrusted-file.ts';
 import { type Identity, parseStat } from '../identity.ts';
 
 export interface ProcessNote {

@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { statfsSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDiskFull } from '../../base/disk-full.ts';
-import { createFile, statFile } from '../../base/untrusted-file.ts';
+import { isDiskFull } from '../../base/files/disk-full.ts';
+import { createFile, statFile } from '../../base/files/untrusted-file.ts';
 import { Trash } from './trash.ts';
 
 /** Enough for a start and for deleting jobs: both write a few files of one block each. */

@@ -5,8 +5,10 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { ParseError } from '../../base/parse.ts';
-import { appendRegular, checkFolder, isUnreadable, readRegular, TooLargeError } from '../../base/untrusted-file.ts';
-import { type JsonBounds, parseWithin } from '../../base/untrusted-json.ts';
+import {
+  appendRegular, checkFolder, isUnreadable, readRegular, TooLargeError,
+} from '../../base/files/untrusted-file.ts';
+import { type JsonBounds, parseWithin } from '../../base/files/untrusted-json.ts';
 import { type Problem, ProblemError } from '../../protocol/problem.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
 

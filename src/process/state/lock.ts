@@ -6,10 +6,10 @@
 import { linkSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { replaceFile } from '../../base/atomic-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { setAside } from '../../base/make-folder.ts';
-import { createFile, readRegular } from '../../base/untrusted-file.ts';
+import { setAside } from '../../base/files/make-folder.ts';
+import { createFile, readRegular } from '../../base/files/untrusted-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../../base/parse.ts';
 import { withReserve } from './disk-reserve.ts';
 import { type Identity, identify, isAlive, isAliveNow } from '../identity.ts';

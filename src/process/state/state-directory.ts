@@ -8,7 +8,7 @@ import { chmodSync, lstatSync, readdirSync, realpathSync, type Stats, statSync }
 import { dirname, join, resolve } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
 import type { Log } from '../../base/log.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 import { hasOtherMembers, unmappedUid } from '../groups.ts';
 
 /** Another user could have changed the state directory. The message says what is wrong, and what to do. */

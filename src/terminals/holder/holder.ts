@@ -16,8 +16,8 @@ import { linkSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { longTimeout } from '../../base/long-timeout.ts';
-import { replaceFile } from '../../base/atomic-file.ts';
-import { createFile, statFile } from '../../base/untrusted-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
+import { createFile, statFile } from '../../base/files/untrusted-file.ts';
 import { type Identity, identify } from '../../process/identity.ts';
 // Imported statically: an update may have removed the files of this version later.
 import { terminate } from '../../process/terminate.ts';

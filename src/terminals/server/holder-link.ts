@@ -3,7 +3,7 @@
  * @module
  */
 import { connect, type Socket } from 'node:net';
-import { checkFolder } from '../../base/untrusted-file.ts';
+import { checkFolder } from '../../base/files/untrusted-file.ts';
 import {
   type Frame, FrameReader, type HolderCommand, type HolderEvent, bytesHead, encode, parseHolderEvent,
 } from '../frames.ts';

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { dirname, join } from 'node:path';
-import { openToAppend } from '../../base/untrusted-file.ts';
+import { openToAppend } from '../../base/files/untrusted-file.ts';
 import { withoutNodeOptions } from '../../process/environment/shell-variables.ts';
 import { ownProgram } from '../../process/own-program.ts';
 import { withJobPriority } from '../../process/priority.ts';

@@ -12,13 +12,13 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { makeOwnFolder } from '../../base/make-folder.ts';
+import { makeOwnFolder } from '../../base/files/make-folder.ts';
 import {
   createFile, isBehindLink, isExhaustion, isLink, readRegularLater, statFile, UntrustedFileError,
-} from '../../base/untrusted-file.ts';
-import { type JsonBounds, readJson, recordBounds } from '../../base/untrusted-json.ts';
+} from '../../base/files/untrusted-file.ts';
+import { type JsonBounds, readJson, recordBounds } from '../../base/files/untrusted-json.ts';
 import { Trash } from '../../process/state/trash.ts';
 import { isJobId } from '../../protocol/ids.ts';
 import type { TerminalId } from '../../protocol/terminals.ts';

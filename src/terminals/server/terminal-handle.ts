@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
-import { UntrustedFileError } from '../../base/untrusted-file.ts';
+import { UntrustedFileError } from '../../base/files/untrusted-file.ts';
 import { isAlive, isAliveNow, sendSignal } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
 import { ProblemError } from '../../protocol/problem.ts';

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
-import { isDiskFull } from '../../base/disk-full.ts';
+import { isDiskFull } from '../../base/files/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Log } from '../../base/log.ts';
 import { markName } from '../../process/descendants.ts';

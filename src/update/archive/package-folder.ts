@@ -5,7 +5,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openRegularLater } from '../../base/untrusted-file.ts';
+import { openRegularLater } from '../../base/files/untrusted-file.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
 

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
-import { openRegularLater } from '../../base/untrusted-file.ts';
+import { openRegularLater } from '../../base/files/untrusted-file.ts';
 import { decodeBase64 } from './base64.ts';
 import { TrustError } from '../errors.ts';
 

@@ -5,9 +5,9 @@
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 import { ParseError, array, object, refuse } from '../../base/parse.ts';
 import { type RegistryKey, parseManifestKey, parseRegistryKey } from './signatures.ts';
 

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openRegularLater } from '../../base/untrusted-file.ts';
+import { openRegularLater } from '../../base/files/untrusted-file.ts';
 import { UpdateError } from '../errors.ts';
 import { syncFolder } from '../archive/write-entries.ts';
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { escapeControl } from '../../base/escape.ts';
+import { escapeControl } from '../../base/text/escape.ts';
 import {
   type Parser, array, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text,
 } from '../../base/parse.ts';

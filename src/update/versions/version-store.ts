@@ -9,11 +9,11 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceFile } from '../../base/atomic-file.ts';
+import { replaceFile } from '../../base/files/atomic-file.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/make-folder.ts';
+import { makeFolder } from '../../base/files/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
-import { readRegular, UntrustedFileError } from '../../base/untrusted-file.ts';
+import { readRegular, UntrustedFileError } from '../../base/files/untrusted-file.ts';
 import { isAliveNow, isPidAlive, readStat } from '../../process/identity.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import { compareVersions, isVersion } from './semver.ts';

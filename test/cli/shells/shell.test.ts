@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../../src/client/client.ts';
 import { isIncomplete } from '../../../src/cli/shells/incomplete.ts';
-import { withoutCommandFile } from '../../../src/cli/shell-errors.ts';
+import { withoutCommandFile } from '../../../src/cli/follow/shell-errors.ts';
 import { startUnreliableProxy } from '../../support/unreliable-proxy.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';

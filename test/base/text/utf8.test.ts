@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { startOfCharacter } from '../../src/base/utf8.ts';
+import { startOfCharacter } from '../../../src/base/text/utf8.ts';
 
 test('startOfCharacter() skips the rest of a cut character, and at most three bytes', () => {
   const bytes = Buffer.from('a€𐀀b');

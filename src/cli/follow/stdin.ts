@@ -4,10 +4,10 @@
  */
 import { fstatSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errorCode } from '../base/error-code.ts';
-import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/client.ts';
+import { errorCode } from '../../base/error-code.ts';
+import { type JobId, ProblemError, type Sidecar, isFinished } from '../../client/client.ts';
 import type { Interrupts } from './interrupts.ts';
-import { isTyped, printMessage } from './print.ts';
+import { isTyped, printMessage } from '../io/print.ts';
 
 /** Whether stdin can deliver anything: not when it is closed or `/dev/null`. */
 export function hasStdin(): boolean {

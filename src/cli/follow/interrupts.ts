@@ -3,8 +3,8 @@
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type JobId, ProblemError, type Sidecar } from '../client/client.ts';
-import { printMessage } from './print.ts';
+import { type JobId, ProblemError, type Sidecar } from '../../client/client.ts';
+import { printMessage } from '../io/print.ts';
 
 export interface Interrupts {
   /** Aborts when the third interrupt leaves the job alone, and on `close`. */

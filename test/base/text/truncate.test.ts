@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { displayText, truncate, truncateJson } from '../../src/base/truncate.ts';
+import { displayText, truncate, truncateJson } from '../../../src/base/text/truncate.ts';
 
 test('truncate() never ends with half a character', () => {
   assert.deepEqual([truncate('abc', 3), truncate('abcd', 3), truncate('ab𐀀', 3), truncate('a𐀀b', 3), truncate('\ud800\ud800', 1)], ['abc', 'abc', 'ab', 'a𐀀', '']);

@@ -3,10 +3,10 @@
  * @module
  */
 import { TextDecoder } from 'node:util';
-import { escapeText } from '../base/escape.ts';
-import type { Job } from '../client/client.ts';
+import { escapeText } from '../../base/text/escape.ts';
+import type { Job } from '../../client/client.ts';
 import { withoutCommandFile } from './shell-errors.ts';
-import { write } from './streams.ts';
+import { write } from '../io/streams.ts';
 
 /**
  * Output of a command is passed on byte for byte, as `docker logs` does: it may control the terminal.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setUp } from '../support/cli.ts';
+import { setUp } from '../../support/cli.ts';
 
 const toFull = 'exec "$@" >/dev/full';
 const skip = existsSync('/dev/full') ? false : 'there is no /dev/full here';

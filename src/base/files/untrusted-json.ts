@@ -6,7 +6,7 @@
  * @module
  */
 import { basename } from 'node:path';
-import { ParseError } from './parse.ts';
+import { ParseError } from '../parse.ts';
 import { readRegular, TooLargeError } from './untrusted-file.ts';
 
 export interface JsonBounds {

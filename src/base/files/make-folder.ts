@@ -4,7 +4,7 @@
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errorCode } from './error-code.ts';
+import { errorCode } from '../error-code.ts';
 
 /**
  * Makes a folder and its missing parents; an existing folder stays as it is. Unlike `mkdirSync` with `recursive` it

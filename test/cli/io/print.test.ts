@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { escapeJson, escapeText, exposeText } from '../../src/base/escape.ts';
-import { columnsOf } from '../../src/cli/columns.ts';
-import { ago, duration, fields, oneLine, painter, size, table } from '../../src/cli/print.ts';
-import { bytes, pairs, seconds, signalName } from '../../src/cli/values.ts';
+import { escapeJson, escapeText, exposeText } from '../../../src/base/text/escape.ts';
+import { columnsOf } from '../../../src/cli/io/columns.ts';
+import { ago, duration, fields, oneLine, painter, size, table } from '../../../src/cli/io/print.ts';
+import { bytes, pairs, seconds, signalName } from '../../../src/cli/values.ts';
 
 describe('print', () => {
   it('table() aligns its columns and cuts the last one at the width', () => {

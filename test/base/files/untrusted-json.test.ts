@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ParseError } from '../../src/base/parse.ts';
-import { TooLargeError } from '../../src/base/untrusted-file.ts';
-import { isWithin, lineWithin, parseWithin, readJson, recordBounds, tokensIn } from '../../src/base/untrusted-json.ts';
-import { throwsWith } from '../support/errors.ts';
-import { temporaryFolder } from '../support/server.ts';
+import { ParseError } from '../../../src/base/parse.ts';
+import { TooLargeError } from '../../../src/base/files/untrusted-file.ts';
+import { isWithin, lineWithin, parseWithin, readJson, recordBounds, tokensIn } from '../../../src/base/files/untrusted-json.ts';
+import { throwsWith } from '../../support/errors.ts';
+import { temporaryFolder } from '../../support/server.ts';
 
 const sizeBytes = 4 * 2 ** 20;
 const many = (unit: string): string => unit.repeat(Math.floor(sizeBytes / unit.length));

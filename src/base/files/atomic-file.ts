@@ -3,7 +3,7 @@
  * @module
  */
 import { renameSync, rmSync, utimesSync } from 'node:fs';
-import { errorCode } from './error-code.ts';
+import { errorCode } from '../error-code.ts';
 import { createFile } from './untrusted-file.ts';
 
 /** Files written by this process: it keeps two writers of one file from sharing a temporary file. */

@@ -4,8 +4,8 @@
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
-import { CommandError } from './failure.ts';
-import { defined } from '../base/defined.ts';
+import { CommandError } from '../failure.ts';
+import { defined } from '../../base/defined.ts';
 
 type Stream = NodeJS.WriteStream;
 

@@ -3,8 +3,8 @@
  * @module
  */
 import { ReadStream } from 'node:tty';
-import type { Config } from '../config/config.ts';
-import { escapeControl, escapeJson, escapeText } from '../base/escape.ts';
+import type { Config } from '../../config/config.ts';
+import { escapeControl, escapeJson, escapeText } from '../../base/text/escape.ts';
 import { columnsOf, cutToColumns, padToColumns, wrapToColumns } from './columns.ts';
 import { writeStderr, write } from './streams.ts';
 

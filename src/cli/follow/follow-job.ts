@@ -2,13 +2,13 @@
  * Attaches to a job: its output is written here, our stdin and Ctrl-C go to it, and its exit code becomes ours.
  * @module
  */
-import { type Job, type JobId, type Sidecar, outputBytes } from '../client/client.ts';
-import { exitCodes, withUnreachableHint } from './failure.ts';
+import { type Job, type JobId, type Sidecar, outputBytes } from '../../client/client.ts';
+import { exitCodes, withUnreachableHint } from '../failure.ts';
 import { type Interrupts, interruptedExitCode, readerGoneExitCode } from './interrupts.ts';
 import { JobOutput } from './job-output.ts';
-import { oneLine, printMessage } from './print.ts';
+import { oneLine, printMessage } from '../io/print.ts';
 import { forwardStdin } from './stdin.ts';
-import { withHint, onReaderGone } from './streams.ts';
+import { withHint, onReaderGone } from '../io/streams.ts';
 
 /** Milliseconds to look for a server that is lost: long enough for an update or a reboot. */
 export const reconnectTimeoutMs = 600_000;

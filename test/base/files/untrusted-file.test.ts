@@ -9,12 +9,12 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { replaceFile } from '../../src/base/atomic-file.ts';
+import { replaceFile } from '../../../src/base/files/atomic-file.ts';
 import {
   appendLine, appendRegular, createFile, openFifo, openRegular, openRegularLater, openToAppend, readRegular, readRegularLater, UntrustedFileError,
   writeRegular,
-} from '../../src/base/untrusted-file.ts';
-import { temporaryFolder } from '../support/server.ts';
+} from '../../../src/base/files/untrusted-file.ts';
+import { temporaryFolder } from '../../support/server.ts';
 
 const isWindows = process.platform === 'win32';
 
