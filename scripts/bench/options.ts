@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { errorCode } from '../../src/base/error-code.ts';
 import type { BenchOptions, Measurement } from './bench.ts';
 
 /** The server built by `npm run build`. */
@@ -79,10 +80,9 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   try {
     return parseArgs({ args: [...args], options: OPTIONS }).values;
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!code.startsWith('ERR_PARSE_ARGS_')) throw error;
+    if (!errorCode(error).startsWith('ERR_PARSE_ARGS_')) throw error;
     // Node adds how to pass an argument that looks like an option; this command has no arguments.
-    throw new UsageError(message.split('. ')[0]);
+    throw new UsageError((error as Error).message.split('. ')[0]);
   }
 }
 

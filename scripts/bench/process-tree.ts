@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorCode } from '../../src/base/error-code.ts';
 import type { Bench } from './bench.ts';
 import { allPids, MS_PER_TICK, memoryMb, processesMarked, readStat } from './processes.ts';
 
@@ -133,7 +134,7 @@ async function removeGroup(group: string): Promise<void> {
       rmdirSync(group);
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+      if (errorCode(error) !== 'EBUSY') throw error;
     }
     await delay(20);
   }
@@ -143,7 +144,7 @@ function unlessGone<Result>(look: () => Result): Result | undefined {
   try {
     return look();
   } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if (['ENOENT', 'ESRCH'].includes(errorCode(error))) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 /** Reads about processes from the kernel (Linux: `/proc`, proc(5)). @module */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { errorCode } from '../../src/base/error-code.ts';
 
 /**
  * `USER_HZ`: the unit of times in `/proc/<pid>/stat` is 10 ms on every architecture that Node runs on.
@@ -121,10 +122,7 @@ function read(path: string): string | undefined {
     return readFileSync(path, 'latin1');
   } catch (error) {
     // The process is gone (ENOENT, ESRCH), or belongs to another user (EACCES).
-    if (
-      ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
-    )
-      return undefined;
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error))) return undefined;
     throw error;
   }
 }

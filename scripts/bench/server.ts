@@ -5,6 +5,7 @@ import { openSync, readFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorCode } from '../../src/base/error-code.ts';
 import { type Bench, endProcess } from './bench.ts';
 import { processesMarked } from './processes.ts';
 
@@ -108,8 +109,7 @@ async function findServer(
     lock = JSON.parse(readFileSync(join(stateDir, 'server.lock'), 'utf8'));
   } catch (error) {
     // The file does not exist yet, or is half written.
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT')
-      return undefined;
+    if (error instanceof SyntaxError || errorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   if (typeof lock.url !== 'string') return undefined;
@@ -133,7 +133,7 @@ async function findServer(
     await server.ask('GET', '/health');
     return server;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return undefined;
+    if (errorCode(error) === 'ECONNREFUSED') return undefined;
     throw error;
   }
 }
@@ -179,7 +179,7 @@ export function endJobsOf(stateDir: string): void {
       process.kill(pid, 'SIGKILL');
     } catch (error) {
       // ESRCH: it has already ended.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      if (errorCode(error) !== 'ESRCH') throw error;
     }
   }
 }

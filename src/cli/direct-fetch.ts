@@ -4,6 +4,7 @@
  * @module
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { errorCode } from '../base/error-code.ts';
 import { onAbort } from '../base/abort.ts';
 import type { Answer, Fetch } from '../client/transport/transport.ts';
 
@@ -28,8 +29,8 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
 });
 
 /** `HPE_…`: the answer is not HTTP. */
-function toFetchError(error: NodeJS.ErrnoException): Error {
-  if (error.code?.startsWith('HPE_') === true) error.name = 'HTTPParserError';
+function toFetchError(error: Error): Error {
+  if (errorCode(error).startsWith('HPE_')) error.name = 'HTTPParserError';
   return error;
 }
 

@@ -4,6 +4,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 
 /**
  * execve(2) reports ENOENT for a missing program, interpreter or working directory alike.
@@ -11,9 +12,9 @@ import { resolve } from 'node:path';
  * @param at.cwd The working directory of the program.
  */
 export function spawnErrorText(
-  error: NodeJS.ErrnoException, { file, cwd }: { readonly file: string; readonly cwd: string },
+  error: Error, { file, cwd }: { readonly file: string; readonly cwd: string },
 ): string {
-  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') return error.message;
+  if (!['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return error.message;
   if (!isDirectory(cwd)) return `the directory ${cwd} is not there`;
   if (!/[/\\]/.test(file)) return `${file} is not installed`;
   return existsSync(resolve(cwd, file)) ? `the interpreter that ${file} names is not there` : `${file} is not there`;

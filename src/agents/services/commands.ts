@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorCode } from '../../base/error-code.ts';
 import { unlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
@@ -210,9 +211,9 @@ function spawnCommand(request: SpawnRequest, words: readonly string[], env: Node
 }
 
 /** An error that says what is missing, in words and with the system's code. */
-function cannotRun({ command, file, cwd }: SpawnRequest, error: NodeJS.ErrnoException): RpcError {
+function cannotRun({ command, file, cwd }: SpawnRequest, error: Error): RpcError {
   const why = spawnErrorText(error, { file, cwd });
-  const reason = truncate(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
+  const reason = truncate(why === error.message ? why : `${why} (${errorCode(error)})`, 2 * maxShownCharacters);
   const what = `Cannot run ${truncate(command, maxShownCharacters)}: ${reason}`;
   return new RpcError(rpcCodes.internalError, what, { cause: error });
 }

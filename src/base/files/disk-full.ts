@@ -2,8 +2,9 @@
  * Recognizes the errors of a full disk.
  * @module
  */
+import { errorCode } from '../error-code.ts';
 
 /** ENOSPC, or EDQUOT where the user's quota is used up. */
 export function isDiskFull(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes((error as Partial<NodeJS.ErrnoException> | null)?.code ?? '');
+  return ['ENOSPC', 'EDQUOT'].includes(errorCode(error));
 }

@@ -4,8 +4,9 @@
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
-import { CommandError } from '../failure.ts';
 import { defined } from '../../base/defined.ts';
+import { errorCode } from '../../base/error-code.ts';
+import { CommandError } from '../failure.ts';
 
 type Stream = NodeJS.WriteStream;
 
@@ -50,18 +51,18 @@ export function outputFailure(): OutputError | undefined {
  * @param onReaderGone Called for EPIPE on stdout.
  */
 export function watchOutput(onReaderGone: () => void): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') onReaderGone();
+  process.stdout.on('error', (error) => {
+    if (errorCode(error) === 'EPIPE') onReaderGone();
     else firstFailure ??= new OutputError(process.stdout, error);
   });
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') firstFailure ??= new OutputError(process.stderr, error);
+  process.stderr.on('error', (error) => {
+    if (errorCode(error) !== 'EPIPE') firstFailure ??= new OutputError(process.stderr, error);
   });
 }
 
 /** Calls `listener` when the reader of stdout has left. @returns A function that stops that. */
 export function onReaderGone(listener: () => void): () => void {
-  const onError = (error: NodeJS.ErrnoException): void => { if (error.code === 'EPIPE') listener(); };
+  const onError = (error: Error): void => { if (errorCode(error) === 'EPIPE') listener(); };
   process.stdout.on('error', onError);
   return () => void process.stdout.off('error', onError);
 }
@@ -75,7 +76,7 @@ export function onReaderGone(listener: () => void): () => void {
 export async function write(data: string | Uint8Array, stream: Stream = process.stdout): Promise<void> {
   if (data.length === 0 || stream.destroyed || stream.writableEnded) return;
   const error = isFile(stream) ? writeToFile(data, stream) : await writeToStream(data, stream);
-  if (error === undefined || error.code === 'EPIPE') return;
+  if (error === undefined || errorCode(error) === 'EPIPE') return;
   firstFailure ??= new OutputError(stream, error);
   throw new OutputError(stream, error);
 }
@@ -96,20 +97,20 @@ export function writeStderr(text: string): void {
   }
 }
 
-function writeToStream(data: string | Uint8Array, stream: Stream): Promise<NodeJS.ErrnoException | undefined> {
+function writeToStream(data: string | Uint8Array, stream: Stream): Promise<Error | undefined> {
   return new Promise((resolve) => {
     stream.write(data, (error) => resolve(error ?? undefined));
   });
 }
 
 /** Node's stream for files ignores a short write: a disk that fills up would lose the end of the data (write(2)). */
-function writeToFile(data: string | Uint8Array, stream: Stream): NodeJS.ErrnoException | undefined {
+function writeToFile(data: string | Uint8Array, stream: Stream): Error | undefined {
   let rest = typeof data === 'string' ? Buffer.from(data) : data;
   try {
     while (rest.length > 0) rest = rest.subarray(writeSync(descriptorOf(stream), rest));
     return undefined;
   } catch (error) {
-    return error as NodeJS.ErrnoException;
+    return error as Error;
   }
 }
 

@@ -2,6 +2,7 @@
  * Explains why a server or its wrapper cannot start, and whether another start would fail the same way.
  * @module
  */
+import { errorCode } from '../../base/error-code.ts';
 import { isDiskFull } from '../../base/files/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Config } from '../../config/config.ts';
@@ -17,16 +18,17 @@ export interface ServeFailure {
 type ServeSettings = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>;
 
 export function explainServeFailure(error: unknown, config: ServeSettings): ServeFailure {
-  const { message, code = '' } = error as NodeJS.ErrnoException;
+  const failure = error as NodeJS.ErrnoException;
+  const { message } = failure;
   if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) {
     return { reason: message, isFinal: true };
   }
-  const known = certificateFailure(error as NodeJS.ErrnoException, config)
-    ?? addressFailure(error as NodeJS.ErrnoException, config)
-    ?? stateDirectoryFailure(error as NodeJS.ErrnoException, config);
+  const known = certificateFailure(failure, config)
+    ?? addressFailure(failure, config)
+    ?? stateDirectoryFailure(failure, config);
   if (known !== undefined) return known;
   // The message says what is wrong with a file, such as the key file.
-  if (code === '' && message.startsWith('Cannot ')) {
+  if (errorCode(error) === '' && message.startsWith('Cannot ')) {
     return { reason: message, isFinal: message.startsWith('Cannot use ') };
   }
   return { reason: `Cannot serve: ${message}`, isFinal: false };

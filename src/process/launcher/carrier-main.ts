@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, rmSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { appendRegular, readRegular } from '../../base/files/untrusted-file.ts';
 import { spawnErrorText } from '../spawn-error.ts';
 import type { Carried } from './carry.ts';
@@ -26,8 +27,8 @@ child.once('error', fail);
 child.once('exit', (code, signal) => process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
 
 /** Reports a failed start as a launcher does where it cannot become the program. */
-function fail(error: NodeJS.ErrnoException): void {
-  const isMissing = error.code === 'ENOENT';
+function fail(error: Error): void {
+  const isMissing = errorCode(error) === 'ENOENT';
   writeSync(
     stderrFd,
     `sidecar: ${file}: ${isMissing ? 'not found' : spawnErrorText(error, { file, cwd: process.cwd() })}\n`,

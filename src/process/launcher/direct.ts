@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import {
   appendRegular, checkFolder, createAndOpen, openRegular, openToAppend, writeRegular,
 } from '../../base/files/untrusted-file.ts';
@@ -82,7 +83,7 @@ export class DirectStarter implements Starter {
       });
       this.#children.set(id, child);
       child.on('error', (error) => {
-        if (child.pid === undefined) this.#failed(launch, error as NodeJS.ErrnoException);
+        if (child.pid === undefined) this.#failed(launch, error);
       });
       child.on('exit', (code, signal) =>
         this.#ended(launch, child, code ?? 128 + (signal ? constants.signals[signal] : 0)));
@@ -95,11 +96,11 @@ export class DirectStarter implements Starter {
     }
   }
 
-  #failed({ id, directory, argv, workdir }: Launch, error: NodeJS.ErrnoException): void {
+  #failed({ id, directory, argv, workdir }: Launch, error: Error): void {
     this.#children.delete(id);
     const file = argv[0] ?? '';
     // posix_spawn(3) reports ENOENT also for a workdir that was deleted.
-    const isMissing = error.code === 'ENOENT' && existsSync(workdir);
+    const isMissing = errorCode(error) === 'ENOENT' && existsSync(workdir);
     const why = isMissing ? 'not found' : spawnErrorText(error, { file, cwd: workdir });
     try {
       checkFolder(directory);

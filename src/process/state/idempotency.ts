@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { ParseError } from '../../base/parse.ts';
 import {
   appendRegular, checkFolder, isUnreadable, readRegular, TooLargeError,
@@ -186,9 +187,9 @@ function lastLineIn(directory: string, key: string): Line | ProblemError | undef
     // latin1 has one byte a character, which halves the time to search the longest files.
     return lastLineOf(key, readRegular(join(directory, answersFile), maxFileBytes).toString('latin1'));
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
+    if (errorCode(error) === 'ENOENT') return undefined;
     if (!isUnreadable(error)) throw error;
+    const { message } = error as Error;
     return new ProblemError(
       'unavailable',
       `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`,
