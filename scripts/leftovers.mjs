@@ -62,7 +62,8 @@ function filesIn(folder, inside = '') {
     if (stat === undefined) return [];
     if (stat.isFIFO()) return [`FIFO ${join(folder, path)}`];
     const more = stat.isDirectory() ? filesIn(folder, path).filter((line) => line.startsWith('FIFO')) : [];
-    return inside === '' ? [`${stat.isDirectory() ? 'folder' : 'file'} ${join(folder, path)}`, ...more] : more;
+    if (inside !== '') return more;
+    return [`${stat.isDirectory() ? 'folder' : 'file'} ${join(folder, path)}`, ...more];
   });
 }
 

@@ -46,15 +46,20 @@ function cellsOf(row: Row): string[] {
   if (row.kind !== 'measured')
     return [row.name, `${row.kind}: ${row.reason.replaceAll('\n', ' ')}`];
   const { name, value, unit, yardstick, ratio, target } = row;
-  const verdict = isMet(row);
   return [
     name,
     `${formatNumber(value)} ${unit}`,
     yardstick === undefined ? '' : `${formatNumber(yardstick.value)} ${unit}  ${yardstick.name}`,
     ratio === undefined ? '' : ratio.toFixed(2),
     target === undefined ? '' : `${target.on} ${SIGNS[target.is]} ${target.bound}`,
-    verdict === undefined ? '' : verdict ? 'ok' : 'MISSED',
+    verdictOf(row),
   ];
+}
+
+function verdictOf(row: Row): string {
+  const met = isMet(row);
+  if (met === undefined) return '';
+  return met ? 'ok' : 'MISSED';
 }
 
 /** Formats a number with three significant digits. */

@@ -334,10 +334,8 @@ async function serve(stateDir, { flags = [], cwd = folder, env = {} } = {}) {
   const url = `http://127.0.0.1:${port}`;
   const ask = async (method, path, body) => {
     const headers = { 'x-api-key': key, ...(typeof body === 'object' ? { 'content-type': 'application/json' } : {}) };
-    const init = {
-      method, headers, signal: AbortSignal.timeout(60_000),
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    };
+    const init = { method, headers, signal: AbortSignal.timeout(60_000) };
+    if (body !== undefined) init.body = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(`${url}${path}`, init);
     const text = await response.text();
     return {

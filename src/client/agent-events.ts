@@ -97,10 +97,10 @@ function partOf(fields: Fields): Part | undefined {
 function permissionOf(permissionId: string, { kind, tools, paths, commands, options }: Fields): AskedPermission {
   return {
     permissionId, kind: textIn(kind), tools: textsOf(tools), paths: textsOf(paths), commands: textsOf(commands),
-    options: listOf(options).map(fieldsOf).flatMap(({ optionId, kind: optionKind, name }) =>
-      (typeof optionId === 'string'
-        ? [{ optionId, kind: textIn(optionKind), ...(typeof name === 'string' ? { name } : {}) }]
-        : [])),
+    options: listOf(options).map(fieldsOf).flatMap(({ optionId, kind: optionKind, name }) => {
+      if (typeof optionId !== 'string') return [];
+      return [{ optionId, kind: textIn(optionKind), ...(typeof name === 'string' ? { name } : {}) }];
+    }),
   };
 }
 

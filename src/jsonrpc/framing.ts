@@ -42,11 +42,10 @@ export class MessageBuffer {
   }
 
   take(): Buffer {
-    const [first, ...more] = this.#pieces;
+    const pieces = this.#pieces;
     this.#pieces = [];
     this.#sizeBytes = 0;
-    return first !== undefined && more.length === 0
-      ? first
-      : Buffer.concat(first === undefined ? [] : [first, ...more]);
+    const [only] = pieces;
+    return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
   }
 }

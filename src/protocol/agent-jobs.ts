@@ -20,6 +20,12 @@ export interface PendingPermission {
   readonly expiresAt: number;
 }
 
+/** The kinds of option that an answer in words means, in the order of preference. */
+const optionKinds: ReadonlyMap<string, readonly string[]> = new Map([
+  ['approve', ['allow_once']],
+  ['deny', ['reject_once', 'reject_always']],
+]);
+
 interface Answerable {
   readonly options: readonly { readonly optionId: string; readonly kind: string | undefined }[];
 }
@@ -31,8 +37,7 @@ interface Answerable {
  * @returns `undefined`: no option matches.
  */
 export function optionFor({ options }: Answerable, answer: string): string | undefined {
-  const kinds = answer === 'approve' ? ['allow_once'] : answer === 'deny' ? ['reject_once', 'reject_always'] : [];
-  for (const wanted of kinds) {
+  for (const wanted of optionKinds.get(answer) ?? []) {
     const option = options.find(({ kind }) => kind === wanted);
     if (option) return option.optionId;
   }

@@ -357,7 +357,8 @@ function persistentShell(
 
 /** The prompt as blocks; `null`: without a prompt. */
 export function promptBlocks(given: Prompt | undefined): readonly PromptBlock[] | null {
-  return given === undefined ? null : typeof given === 'string' ? [{ type: 'text', text: given }] : given;
+  if (given === undefined) return null;
+  return typeof given === 'string' ? [{ type: 'text', text: given }] : given;
 }
 
 /** The prompt as text, for the job's answers. */

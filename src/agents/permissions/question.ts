@@ -3,6 +3,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
+import { defined } from '../../base/defined.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
 import { shellWord } from '../../base/text/shell-word.ts';
 import { displayText, truncate } from '../../base/text/truncate.ts';
@@ -62,10 +63,9 @@ export function readToolCall(params: unknown): ToolCallReport {
     parts: distinct(raw.parts),
     options: listOf(options).flatMap((option) => {
       const { optionId, kind, name } = fieldsOf(option);
+      if (typeof optionId !== 'string' || typeof kind !== 'string') return [];
       const named = textOf(name);
-      return typeof optionId === 'string' && typeof kind === 'string'
-        ? [{ optionId, kind, ...(named === undefined ? {} : { name: truncate(named, maxNameCharacters) }) }]
-        : [];
+      return [{ optionId, kind, ...defined({ name: named && truncate(named, maxNameCharacters) }) }];
     }),
   };
 }

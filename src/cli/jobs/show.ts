@@ -83,14 +83,12 @@ function shellNote({ shellStarted, shellEnded }: Job): string | undefined {
 }
 
 function stateRows(job: Job): readonly Row[] {
-  const {
-    submittedAt, startedAt, finishedAt, durationMs, timeout, lifetime, exitCode, signal, error, pid, lingering,
-  } = job;
+  const { submittedAt, startedAt, finishedAt, durationMs, timeout, lifetime, error, pid, lingering } = job;
   const runningMs = startedAt === null ? undefined : Date.now() - startedAt * 1000;
   const tookMs = durationMs ?? (isFinished(job) ? undefined : runningMs);
   return [
     ['status', statusWord(job).replaceAll('_', ' ')],
-    ['exit code', exitCode === undefined ? undefined : `${exitCode}${signal === null ? '' : ` (${signal})`}`],
+    ['exit code', exitCodeInWords(job)],
     ['error', error],
     ['submitted', at(submittedAt)],
     ['started', startedAt === null ? undefined : at(startedAt)],
@@ -123,9 +121,19 @@ function agentRows(job: Job): readonly Row[] {
     ['last turn', turnInWords(turns.at(-1))],
     ['stopped', stopReason ?? undefined],
     ['agent error', acpError?.message],
-    ['asks', asked === 0 ? undefined : `${asked} ${asked === 1 ? 'thing' : 'things'}; see "sidecar permissions"`],
+    ['asks', questionsInWords(asked)],
     ['denied', permissionsDenied.length === 0 ? undefined : permissionsDenied.map(whatOf).join('; ')],
   ];
+}
+
+function exitCodeInWords({ exitCode, signal }: Job): string | undefined {
+  if (exitCode === undefined) return undefined;
+  return signal === null ? String(exitCode) : `${exitCode} (${signal})`;
+}
+
+function questionsInWords(count: number): string | undefined {
+  if (count === 0) return undefined;
+  return `${count} ${count === 1 ? 'thing' : 'things'}; see "sidecar permissions"`;
 }
 
 function turnInWords(turn: AgentTurn | undefined): string | undefined {

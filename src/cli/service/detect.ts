@@ -91,9 +91,7 @@ export function serviceOf(config: Config): Service {
     name === 'state-dir'
       || (!isSecret && Object.hasOwn(configOptions, name) && (source === 'flag' || source === 'environment')));
   const flags = given.filter(({ name }) => name !== 'url' && name !== 'key-file').flatMap(({ name, value }) =>
-    [value].flat().map((one) => (
-      typeof one === 'boolean' ? `--${one ? '' : 'no-'}${name}` : `--${name}=${String(one)}`
-    )));
+    [value].flat().map((one) => flagOf(name, one)));
   // In `jobEnvironment` the proxies have no user and no password.
   const passedOn = ['PATH', ...proxyVariables];
   const environment = Object.entries(config.jobEnvironment).filter(([name]) => passedOn.includes(name));
@@ -101,6 +99,11 @@ export function serviceOf(config: Config): Service {
     words: [process.execPath, builtProgram(), 'serve', '--wrapper', ...flags],
     environment: Object.fromEntries(environment),
   };
+}
+
+function flagOf(name: string, value: unknown): string {
+  if (typeof value !== 'boolean') return `--${name}=${String(value)}`;
+  return value ? `--${name}` : `--no-${name}`;
 }
 
 /** A warning if the program may not last, because it lies in a folder that another tool cleans up. */

@@ -32,10 +32,14 @@ export function callOf<P extends string, Query>(endpoint: Endpoint<P, Query>, op
   return {
     method: endpoint.method,
     path: pathOf<string>(endpoint, params ?? {}),
-    ...defined({ query }),
-    ...(body === undefined ? {} : { body: isBytes(body) ? body : JSON.stringify(body) }),
+    ...defined({ query, body: sentBody(body) }),
     ...rest,
   };
+}
+
+function sentBody(body: object | undefined): Call['body'] {
+  if (body === undefined || isBytes(body)) return body;
+  return JSON.stringify(body);
 }
 
 /** Calls an endpoint. @param parse Reads the answer; default: the parsers of the endpoint. */

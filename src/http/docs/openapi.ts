@@ -121,10 +121,9 @@ function requestBody(body: NonNullable<Route['body']>, example: object | undefin
 
 function answersOf(route: Route): Json {
   const answers = Object.entries(route.answers).map(([status, { description, type, body }]) => {
-    const schema = body?.schema;
-    const media = type ?? (schema === undefined ? undefined : 'application/json');
-    const content = media === undefined ? {} : { content: { [media]: schema === undefined ? {} : { schema } } };
-    return [status, { description, ...content }];
+    const media = type ?? (body === undefined ? undefined : 'application/json');
+    if (media === undefined) return [status, { description }];
+    return [status, { description, content: { [media]: defined({ schema: body?.schema }) } }];
   });
   return Object.fromEntries(answers) as Json;
 }

@@ -46,7 +46,7 @@ function queryRecord(query: string): { readonly [name: string]: string | string[
     const name = decode(equals < 0 ? pair : pair.slice(0, equals));
     const value = equals < 0 ? '' : decode(pair.slice(equals + 1));
     const before = record[name];
-    record[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];
+    record[name] = before === undefined ? value : [before, value].flat();
   }
   return record;
 }
