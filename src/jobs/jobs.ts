@@ -1,5 +1,5 @@
 /**
- * The jobs of this machine: accepts, shows, ends and forgets them. All of its state can be read back from disk.
+ * The jobs of this machine: accepts, shows, ends and deletes them. All of its state can be read back from disk.
  * @module
  */
 import { randomInt } from 'node:crypto';
@@ -35,7 +35,7 @@ import { type JobRecord, statusOf } from './job.ts';
 import type { JobKind, JobOperations, RequestCheck, SubmitOptions } from './kind.ts';
 import { JobKinds } from './kinds.ts';
 import { Monitor } from './run/monitor.ts';
-import { recover } from './run/recovery.ts';
+import { reconcile } from './run/reconcile.ts';
 import { Runner } from './run/runner.ts';
 import { StdinWriter } from './run/stdin.ts';
 import { JobStore, storageProblem } from './store/store.ts';
@@ -51,8 +51,8 @@ export interface JobsOptions {
   readonly inherited: Variables;
   /** Whether this machine can give a job a pseudo-terminal. */
   readonly hasTty: () => boolean;
-  /** Job directories made ahead, and the keeper that holds the stdin in them open; `undefined`: none are made. */
-  readonly ahead: { readonly spares: SparePool; readonly keeper: StdinHolder } | undefined;
+  /** Job directories made ahead, and what keeps the stdin in them open; `undefined`: none are made. */
+  readonly ahead: { readonly spares: SparePool; readonly stdinHolder: StdinHolder } | undefined;
   readonly maxRunning: number;
   /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
@@ -95,9 +95,9 @@ export class Jobs implements JobOperations {
   #isClosing = false;
 
   /** The jobs that {@link refresh} has measured; emptied in a microtask. */
-  readonly #looked = new Set<TrackedJob>();
+  readonly #measured = new Set<TrackedJob>();
   /** Whether the missing start directory was logged. */
-  #hasWarned = false;
+  #hasWarnedOfWorkdir = false;
 
   private constructor(options: JobsOptions) {
     this.#options = options;
@@ -111,27 +111,27 @@ export class Jobs implements JobOperations {
       createStarter: options.createStarter,
       kinds: this.#kinds,
       operations: this,
-      keeper: options.ahead?.keeper,
+      stdinHolder: options.ahead?.stdinHolder,
       maxRunning: options.maxRunning,
       hasFiles: options.hasFiles,
       log: options.log,
       now: nowSeconds,
       pace: this.#pace,
-      onFinished: (entry) => { if (entry.isUnsaved) this.#keepTrying(entry); },
-      onLingering: (entry) => { if (this.#index.has(entry)) this.#feed.record(entry); },
+      onFinished: (job) => { if (job.isUnsaved) this.#saveLater(job); },
+      onLingering: (job) => { if (this.#index.has(job)) this.#feed.record(job); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
     this.#monitor = new Monitor({
-      runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log,
+      runner: this.#runner, watches: this.#watches, unsaved: () => this.#findUnsaved(), log: options.log,
     });
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#retention = new RetentionSweeper({
       index: this.#index, store: this.#store, cache: this.cache,
       limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
-      pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => {
-        this.#continue(entry, undefined);
-        this.#feed.record(entry);
+      pace: this.#pace, log, now: nowSeconds, onDeleted: (job) => {
+        this.#setContinuedBy(job, undefined);
+        this.#feed.record(job);
       },
     });
   }
@@ -139,7 +139,7 @@ export class Jobs implements JobOperations {
   /** Reads back what an earlier server left, and continues its jobs. */
   static async open(options: JobsOptions): Promise<Jobs> {
     const jobs = new Jobs(options);
-    await jobs.#recover();
+    await jobs.#reconcile();
     for (const kind of options.kinds) kind.reconciled?.();
     return jobs;
   }
@@ -165,25 +165,30 @@ export class Jobs implements JobOperations {
         'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
     }
     const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
-    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
-    this.#hasWarned ||= warning !== undefined;
+    if (warning !== undefined) this.#warnOfWorkdir(warning);
     const kind = this.#kinds.of(request.program);
     const { warnings: noted = [], output }: RequestCheck = await kind.check?.({ ...request, workdir }) ?? {};
     const warnings = [...(warning === undefined ? [] : [warning]), ...noted];
-    const spare = await this.#spare();
+    const spare = await this.#takeSpare();
     await this.#pace.turn();
     // Nothing is awaited from here on: of two requests with one key the second finds the job of the first.
     let isUsed = false;
     try {
-      const known = this.#known(options.idempotency);
+      const known = this.#findRepeated(options.idempotency);
       if (known) return known;
       this.#admit({ ...request, workdir });
       const program = kind.admit?.({ ...request, workdir }) ?? request.program;
       isUsed = true;
-      return this.#take({ ...request, program, workdir, ...defined({ output }) }, { ...options, warnings }, spare);
+      return this.#accept({ ...request, program, workdir, ...defined({ output }) }, { ...options, warnings }, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.release(spare);
     }
+  }
+
+  /** Logs once that the start directory is gone. */
+  #warnOfWorkdir(warning: string): void {
+    if (!this.#hasWarnedOfWorkdir) this.#options.log.warn('the start directory has gone', { warning });
+    this.#hasWarnedOfWorkdir = true;
   }
 
   /** Submits the same request again. @throws as {@link submit}; ProblemError job_not_found. */
@@ -193,8 +198,8 @@ export class Jobs implements JobOperations {
   }
 
   /** The request of a job. @throws ProblemError unavailable where its record cannot be read. */
-  request(entry: TrackedJob): JobRecord['request'] {
-    return this.#store.read(entry.id).request;
+  request(job: TrackedJob): JobRecord['request'] {
+    return this.#store.read(job.id).request;
   }
 
   /** The job that was submitted with an Idempotency-Key. */
@@ -204,8 +209,8 @@ export class Jobs implements JobOperations {
 
   /** @throws ProblemError job_not_found. */
   get(id: string): TrackedJob {
-    const entry = this.#index.get(id);
-    if (entry) return entry;
+    const job = this.#index.get(id);
+    if (job) return job;
     const hint = isJobId(id) ? 'it never was, or was forgotten' : 'this is not a job id';
     throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
   }
@@ -216,32 +221,32 @@ export class Jobs implements JobOperations {
     const { status = 'running' } = query;
     return this.#index.list(
       { ...query, status },
-      (entry) => isInteractive(entry) && waitsForInput(this.#interactionOf(entry)),
+      (job) => isInteractive(job) && waitsForInput(this.#interactionOf(job)),
     );
   }
 
   /** Measures what can change without a notification: output, the first process. Once for all calls of one moment. */
-  refresh(entry: TrackedJob): void {
-    if (this.#looked.has(entry) || (entry.isFinished && entry.lingering.length === 0)) return;
-    if (this.#looked.size === 0) queueMicrotask(() => this.#looked.clear());
-    this.#looked.add(entry);
-    this.#runner.measure(entry);
-    if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
+  refresh(job: TrackedJob): void {
+    if (this.#measured.has(job) || (job.isFinished && job.lingering.length === 0)) return;
+    if (this.#measured.size === 0) queueMicrotask(() => this.#measured.clear());
+    this.#measured.add(job);
+    this.#runner.measure(job);
+    if (job.state.is === 'running') job.pid ??= this.#store.readProcess(job.id)?.identity.pid ?? null;
   }
 
   /** The state of an interactive job, as the job has written it. */
-  #interactionOf(entry: TrackedJob): Partial<AgentJobSummary> {
-    return entry.kind.interaction?.summary(this.directory(entry)) ?? {};
+  #interactionOf(job: TrackedJob): Partial<AgentJobSummary> {
+    return job.kind.interaction?.summary(this.directory(job)) ?? {};
   }
 
   /** The requests that all running jobs wait for a person to answer. */
   async pending(): Promise<PendingAnywhere> {
     const permissions: PendingAnywhere['permissions'][number][] = [];
     const elicitations: PendingAnywhere['elicitations'][number][] = [];
-    for (const entry of [...this.#runner.running].filter(isInteractive)) {
-      const { pendingPermissions = [], pendingElicitations = [] } = this.#interactionOf(entry);
-      permissions.push(...pendingPermissions.map((one) => ({ jobId: entry.id, ...one })));
-      elicitations.push(...pendingElicitations.map((one) => ({ jobId: entry.id, ...one })));
+    for (const job of [...this.#runner.running].filter(isInteractive)) {
+      const { pendingPermissions = [], pendingElicitations = [] } = this.#interactionOf(job);
+      permissions.push(...pendingPermissions.map((one) => ({ jobId: job.id, ...one })));
+      elicitations.push(...pendingElicitations.map((one) => ({ jobId: job.id, ...one })));
       await this.#pace.turn();
     }
     return { permissions, elicitations };
@@ -252,35 +257,35 @@ export class Jobs implements JobOperations {
    *
    * @param options With the end of their output. Default: without.
    */
-  async *shown(entries: readonly TrackedJob[], options?: TextOptions): AsyncGenerator<Job> {
-    for (const entry of entries) {
+  async *shown(jobs: readonly TrackedJob[], options?: TextOptions): AsyncGenerator<Job> {
+    for (const job of jobs) {
       await this.#pace.turn();
-      if (!this.#index.has(entry)) continue;
-      yield options === undefined ? this.summary(entry) : await this.detailed(entry, options);
+      if (!this.#index.has(job)) continue;
+      yield options === undefined ? this.summary(job) : await this.detailed(job, options);
     }
   }
 
   /** The job without its output texts. */
-  summary(entry: TrackedJob): Job {
-    this.refresh(entry);
-    return summary(entry, this.#sources);
+  summary(job: TrackedJob): Job {
+    this.refresh(job);
+    return summary(job, this.#sources);
   }
 
   /** The job with the end of its output. */
-  detailed(entry: TrackedJob, options: TextOptions): Promise<Job> {
-    this.refresh(entry);
-    return detailed(entry, this.#sources, options);
+  detailed(job: TrackedJob, options: TextOptions): Promise<Job> {
+    this.refresh(job);
+    return detailed(job, this.#sources, options);
   }
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
-  finished(entry: TrackedJob, limitMs: number, signal: AbortSignal): Promise<boolean> {
-    return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal })
-      .then(() => entry.isFinished);
+  finished(job: TrackedJob, limitMs: number, signal: AbortSignal): Promise<boolean> {
+    return until(job, () => job.isFinished || this.#hasEndedWaits, { limitMs, signal })
+      .then(() => job.isFinished);
   }
 
   /** Resolves once the job has finished, or when the server closes. */
-  async ended(entry: TrackedJob): Promise<void> {
-    await until(entry, () => entry.isFinished || this.#hasEndedWaits, {});
+  async ended(job: TrackedJob): Promise<void> {
+    await until(job, () => job.isFinished || this.#hasEndedWaits, {});
   }
 
   get unfinished(): readonly TrackedJob[] {
@@ -291,11 +296,11 @@ export class Jobs implements JobOperations {
    * Resolves once `isSame` returns `false` for the job, its output included, once nothing can change any more, or when
    * the limit or the signal ends the wait.
    */
-  async changed(entry: TrackedJob, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
-    const unfollow = this.#follow(entry);
+  async changed(job: TrackedJob, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
+    const unfollow = this.#follow(job);
     try {
-      const isOver = (): boolean => this.#hasEndedWaits || (entry.isFinished && !entry.isSearching);
-      await until(entry, () => isOver() || !isSame(), { limitMs, signal });
+      const isOver = (): boolean => this.#hasEndedWaits || (job.isFinished && !job.isSearching);
+      await until(job, () => isOver() || !isSame(), { limitMs, signal });
     } finally {
       unfollow();
     }
@@ -303,17 +308,17 @@ export class Jobs implements JobOperations {
 
   /** The output from a position on, until the job has ended or the server closes. */
   async *follow(
-    entry: TrackedJob,
+    job: TrackedJob,
     options: {
       from: { readonly [S in OutputStream]?: number }; signal: AbortSignal;
       limit?: number | undefined; wholeCharacters?: boolean
     },
   ): AsyncGenerator<OutputChunk, void, undefined> {
-    const unfollow = entry.isFinished ? undefined : this.#follow(entry);
+    const unfollow = job.isFinished ? undefined : this.#follow(job);
     try {
-      yield* follow(entry, {
+      yield* follow(job, {
         ...options,
-        directory: this.#store.directory(entry.id),
+        directory: this.#store.directory(job.id),
         readers: this.readers,
         pace: this.#pace,
         isOver: () => this.#hasEndedWaits,
@@ -330,15 +335,15 @@ export class Jobs implements JobOperations {
       all: () => this.#index.all,
       unfinished: () => this.#index.unfinished,
       find: (id) => this.#index.get(id),
-      summary: (entry) => this.summary(entry),
-      refresh: (entry) => this.refresh(entry),
-      follow: (entry) => this.#follow(entry),
+      summary: (job) => this.summary(job),
+      refresh: (job) => this.refresh(job),
+      follow: (job) => this.#follow(job),
       isOver: () => this.#hasEndedWaits,
     };
   }
 
-  directory(entry: TrackedJob): string {
-    return this.#store.directory(entry.id);
+  directory(job: TrackedJob): string {
+    return this.#store.directory(job.id);
   }
 
   get #sources(): ViewSources {
@@ -351,20 +356,20 @@ export class Jobs implements JobOperations {
    *
    * @param begin Called before anything is written, see `Answers`.
    */
-  async nudge(entry: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
+  async nudge(job: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
     try {
-      refuseInteractive(entry);
+      refuseInteractive(job);
       const bytes = Buffer.from(input);
       // A write of up to PIPE_BUF bytes fits into a FIFO at once or not at all.
-      await this.#stdin.write(entry, bytes, {
+      await this.#stdin.write(job, bytes, {
         eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}),
       });
-      return { nudged: true, processAlive: !entry.isFinished };
+      return { nudged: true, processAlive: !job.isFinished };
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 409) throw error;
       const writtenBytes = Number(error.extensions['writtenBytes'] ?? 0);
       return {
-        nudged: false, reason: error.message, processAlive: entry.state.is === 'running',
+        nudged: false, reason: error.message, processAlive: job.state.is === 'running',
         ...(writtenBytes > 0 ? { writtenBytes } : {}),
       };
     }
@@ -372,18 +377,18 @@ export class Jobs implements JobOperations {
 
   /** @param options.begin As for {@link nudge}. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
   async writeStdin(
-    entry: TrackedJob,
+    job: TrackedJob,
     bytes: Uint8Array,
     options: { readonly eof: boolean; readonly begin?: () => void },
   ): Promise<number> {
-    refuseInteractive(entry);
-    return await this.#stdin.write(entry, bytes, options);
+    refuseInteractive(job);
+    return await this.#stdin.write(job, bytes, options);
   }
 
   /** Sends a line to the runner of an agent. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  async command(entry: TrackedJob, line: string): Promise<void> {
+  async command(job: TrackedJob, line: string): Promise<void> {
     // The leading newline ends a line that another server could not write to its end.
-    await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
+    await this.#stdin.write(job, Buffer.from(`\n${line}\n`), { eof: false });
   }
 
   /**
@@ -396,67 +401,70 @@ export class Jobs implements JobOperations {
     id: string,
     request: Repeatable,
     call: string,
-    act: (entry: TrackedJob, begin: () => void) => Promise<T>,
+    act: (job: TrackedJob, begin: () => void) => Promise<T>,
   ): Promise<T> {
-    const entry = this.get(id);
-    return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), (begin) => act(entry, begin));
+    const job = this.get(id);
+    return await this.#answers.once(this.directory(job), idempotencyOf(request, call), (begin) => act(job, begin));
   }
 
   /** Ends the job's whole tree, or what lingers of a finished job. Resolves once that is done. */
-  async cancel(entry: TrackedJob, request: CancelRequest): Promise<void> {
-    const graceMs = (request.graceSeconds ?? entry.request.killGraceSeconds) * 1000;
+  async cancel(job: TrackedJob, request: CancelRequest): Promise<void> {
+    const graceMs = (request.graceSeconds ?? job.request.killGraceSeconds) * 1000;
     const options = { signal: request.signal ?? 'SIGTERM', graceMs };
-    this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
+    this.#options.log.info('job cancelled', { jobId: job.id, signal: options.signal });
     // A server that closes does not wait for the end, which continues: the next server ends what this one began to end.
-    if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
+    if (!job.isFinished) return this.#untilWaitsEnd(job, this.#runner.end(job, 'cancelled', options));
     // Only that search finds the processes that are known by the job's group alone.
-    await until(entry, () => !entry.isSearching, {});
+    await until(job, () => !job.isSearching, {});
     // Processes that left the group are looked for later: until then it is unknown whether there are any.
-    if (entry.isSettled && entry.lingering.length === 0) return;
-    await terminate({ id: entry.id, leader: undefined, known: entry.lingering }, options);
+    if (job.isSettled && job.lingering.length === 0) return;
+    await terminate({ id: job.id, leader: undefined, known: job.lingering }, options);
   }
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
-  async signal(entry: TrackedJob, name: SignalName, begin?: () => void): Promise<void> {
-    if (!await this.#runner.signal(entry, name, begin)) throw new ProblemError('job_not_running',
-      `Cannot signal job ${entry.toString()}: it has no process`);
+  async signal(job: TrackedJob, name: SignalName, begin?: () => void): Promise<void> {
+    if (!await this.#runner.signal(job, name, begin)) {
+      throw new ProblemError('job_not_running', `Cannot signal job ${job.toString()}: it has no process`);
+    }
   }
 
   /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */
-  async resize(entry: TrackedJob, size: TerminalSize): Promise<void> {
-    const name = entry.toString();
-    if (process.platform !== 'linux') throw new ProblemError('not_supported',
-      `Cannot resize the terminal of job ${name}: this machine has no /proc`);
-    if (entry.request.tty === undefined) throw new ProblemError('no_terminal',
-      `Cannot resize job ${name}: it was started without tty`);
-    const isResized = entry.state.is === 'running'
-      && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
+  async resize(job: TrackedJob, size: TerminalSize): Promise<void> {
+    const name = job.toString();
+    if (process.platform !== 'linux') {
+      throw new ProblemError('not_supported', `Cannot resize the terminal of job ${name}: this machine has no /proc`);
+    }
+    if (job.request.tty === undefined) {
+      throw new ProblemError('no_terminal', `Cannot resize job ${name}: it was started without tty`);
+    }
+    const isResized = job.state.is === 'running'
+      && await resizeJobTerminal(await this.#runner.leaderOf(job), size, () => job.isFinished);
     if (!isResized) throw new ProblemError('job_not_running', `Cannot resize job ${name}: its terminal is not open`);
   }
 
   /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they have ended. */
   async cancelSession(sessionKey: string): Promise<void> {
-    const entries = this.unfinished.filter((entry) => entry.request.sessionKey === sessionKey);
+    const jobs = this.unfinished.filter((job) => job.request.sessionKey === sessionKey);
     // The waiting jobs first, so that none of them gets its turn.
     const inOrder = [
-      ...entries.filter(({ state }) => state.is === 'pending'),
-      ...entries.filter(({ state }) => state.is === 'running'),
+      ...jobs.filter(({ state }) => state.is === 'pending'),
+      ...jobs.filter(({ state }) => state.is === 'running'),
     ];
-    await Promise.all(inOrder.map((entry) => this.cancel(entry, { signal: undefined, graceSeconds: undefined })));
+    await Promise.all(inOrder.map((job) => this.cancel(job, { signal: undefined, graceSeconds: undefined })));
   }
 
-  /** Forgets a finished job and its files. @throws ProblemError job_running. */
-  async remove(entry: TrackedJob): Promise<void> {
-    if (!entry.isFinished) {
-      throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
+  /** Deletes a finished job and its files. @throws ProblemError job_running. */
+  async remove(job: TrackedJob): Promise<void> {
+    if (!job.isFinished) {
+      throw new ProblemError('job_running', `Cannot delete job ${job.toString()}: cancel it, or wait for its end`);
     }
-    const place = this.#retention.forget(entry);
+    const place = this.#retention.delete(job);
     if (place !== undefined) await this.#store.removeFiles(place);
   }
 
-  async #unlessWaitsEnd(entry: TrackedJob, ending: Promise<void>): Promise<void> {
+  async #untilWaitsEnd(job: TrackedJob, ending: Promise<void>): Promise<void> {
     const over = new AbortController();
-    const isOver = until(entry, () => this.#hasEndedWaits, { signal: over.signal }).catch(() => undefined);
+    const isOver = until(job, () => this.#hasEndedWaits, { signal: over.signal }).catch(() => undefined);
     await Promise.race([ending, isOver]).finally(() => over.abort());
   }
 
@@ -470,7 +478,7 @@ export class Jobs implements JobOperations {
   /** Resolves every pending wait with the current state; later waits return at once. */
   endWaits(): void {
     this.#hasEndedWaits = true;
-    for (const entry of this.#index.all) entry.changed();
+    for (const job of this.#index.all) job.changed();
     this.#feed.wake();
   }
 
@@ -481,28 +489,28 @@ export class Jobs implements JobOperations {
     this.#monitor.close();
     this.#watches.close();
     this.#runner.close();
-    for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
+    for (const job of this.#findUnsaved()) this.#runner.saveAgain(job);
   }
 
   /** The job that was submitted with this key. @throws ProblemError idempotency_mismatch. */
-  #known(idempotency: Idempotency | undefined): TrackedJob | undefined {
+  #findRepeated(idempotency: Idempotency | undefined): TrackedJob | undefined {
     const known = idempotency && this.#index.byKey(idempotency.key);
     if (!known?.idempotency || !idempotency) return undefined;
     checkSame(known.idempotency, idempotency);
     return known;
   }
 
-  #take(
+  #accept(
     request: JobRecord['request'],
     options: SubmitOptions & { readonly warnings: readonly string[] },
     spare: Spare | undefined,
   ): TrackedJob {
     const { idempotency, rerunOf, continues, warnings } = options;
     const now = nowSeconds();
-    const hasRoom = this.#runner.hasRoom(this.#waitsOf(request));
-    // The stdin of a queued job is held only once the job's turn comes: the keeper may not be able to hold all of them.
+    const hasRoom = this.#runner.hasRoom(this.#prerequisitesOf(request));
+    // The stdin of a queued job is held only once the job's turn comes: the stdin holder may not be able to hold all.
     const hold = request.stdin === undefined && hasRoom ? spare?.lease : undefined;
-    if (hold === undefined) this.#release(spare);
+    if (hold === undefined) this.#releaseSpare(spare);
     const record: JobRecord = {
       jobId: this.#nextId(),
       request,
@@ -515,20 +523,20 @@ export class Jobs implements JobOperations {
     try {
       this.#store.create(record, spare?.path);
     } catch (error) {
-      this.#release(spare);
+      this.#releaseSpare(spare);
       throw error;
     }
-    const entry = this.#remember(record);
-    if (record.state.is === 'running') this.#runner.start(entry, record);
-    else this.#runner.enqueue(entry);
+    const job = this.#track(record);
+    if (record.state.is === 'running') this.#runner.start(job, record);
+    else this.#runner.enqueue(job);
     this.#options.log.info('job accepted', {
-      jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state),
+      jobId: job.id, mode: job.request.mode, status: statusOf(record.state),
     });
     this.#monitor.wake();
-    return entry;
+    return job;
   }
 
-  async #spare(): Promise<Spare | undefined> {
+  async #takeSpare(): Promise<Spare | undefined> {
     try {
       return await this.#options.ahead?.spares.take();
     } catch (error) {
@@ -537,19 +545,18 @@ export class Jobs implements JobOperations {
   }
 
   /** Releases the stdin of an unneeded spare directory. */
-  #release(spare: Spare | undefined): void {
-    if (spare?.lease !== undefined) this.#options.ahead?.keeper.release(spare.lease);
+  #releaseSpare(spare: Spare | undefined): void {
+    if (spare?.lease !== undefined) this.#options.ahead?.stdinHolder.release(spare.lease);
   }
 
-  #follow(entry: TrackedJob): () => void {
+  #follow(job: TrackedJob): () => void {
     this.#monitor.wake();
-    return this.#watches.follow(entry);
+    return this.#watches.follow(job);
   }
 
   /** What a job may have to wait for. */
-  #waitsOf(request: JobRecord['request']): Parameters<Runner['hasRoom']>[0] {
-    const { sessionKey } = this.#kinds.of(request.program).describe(request);
-    return { sessionKey, labels: request.labels };
+  #prerequisitesOf(request: JobRecord['request']): Parameters<Runner['hasRoom']>[0] {
+    return { sessionKey: this.#kinds.of(request.program).sessionKeyOf?.(request), labels: request.labels };
   }
 
   #admit(request: JobRecord['request']): void {
@@ -558,25 +565,25 @@ export class Jobs implements JobOperations {
         { headers: { 'Retry-After': '2' } });
     }
     const { running, queued } = this.counts;
-    if (this.#runner.hasRoom(this.#waitsOf(request)) || queued < this.#options.maxQueued) return;
+    if (this.#runner.hasRoom(this.#prerequisitesOf(request)) || queued < this.#options.maxQueued) return;
     throw new ProblemError('too_many_jobs',
       `Cannot take on the job: ${running} are running and ${queued} are waiting`,
       { headers: { 'Retry-After': '5' }, extensions: { running, queued } });
   }
 
-  #remember(record: JobRecord): TrackedJob {
-    const entry = new TrackedJob(record, this.#kinds.of(record.request.program), (changed, before) => {
+  #track(record: JobRecord): TrackedJob {
+    const job = new TrackedJob(record, this.#kinds.of(record.request.program), (changed, before) => {
       this.#index.stateChanged(changed, before);
       if (statusOf(before) !== statusOf(changed.state)) this.#feed.record(changed);
     });
-    this.#index.add(entry);
-    this.#continue(entry, entry.id);
-    this.#feed.record(entry);
-    return entry;
+    this.#index.add(job);
+    this.#setContinuedBy(job, job.id);
+    this.#feed.record(job);
+    return job;
   }
 
   /** Updates `continuedBy` of the job that this one continues. @param by Its new value. */
-  #continue({ continues }: TrackedJob, by: JobId | undefined): void {
+  #setContinuedBy({ continues }: TrackedJob, by: JobId | undefined): void {
     const before = continues === undefined ? undefined : this.#index.get(continues);
     if (!before) return;
     before.continuedBy = by;
@@ -584,13 +591,13 @@ export class Jobs implements JobOperations {
     before.changed();
   }
 
-  #keepTrying(entry: TrackedJob): void {
-    this.#unsaved.add(entry);
+  #saveLater(job: TrackedJob): void {
+    this.#unsaved.add(job);
     this.#monitor.wake();
   }
 
   /** Ends the processes of a job whose record is gone: no client can reach them, and no timeout ends them. */
-  async #endLost(family: Family): Promise<void> {
+  async #terminateLost(family: Family): Promise<void> {
     const { log } = this.#options;
     const { id } = family;
     try {
@@ -603,43 +610,43 @@ export class Jobs implements JobOperations {
   }
 
   /**
-   * Ends the running jobs whose directory is gone. Processes that a forgotten job left running are not among them, as
+   * Ends the running jobs whose directory is gone. Processes that a deleted job left running are not among them, as
    * no launcher waits for them.
    *
    * @param known Jobs that are being ended already.
    */
-  async #endAbsent(known: readonly JobId[]): Promise<void> {
+  async #terminateAbsent(known: readonly JobId[]): Promise<void> {
     const { log, stateDir } = this.#options;
     try {
       for (const { mark: id, leader } of await launchedIn(stateDir)) {
         if (!isJobId(id) || known.includes(id) || this.#index.get(id) !== undefined) continue;
         // A job of this server may have ended and been deleted since the look.
-        if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#endLost({ id, leader });
+        if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#terminateLost({ id, leader });
       }
     } catch (error) {
       log.warn('cannot look for jobs whose directory is gone', { error });
     }
   }
 
-  #stillUnsaved(): readonly TrackedJob[] {
-    for (const entry of this.#unsaved) {
-      if (!entry.isUnsaved || !this.#index.has(entry)) this.#unsaved.delete(entry);
+  #findUnsaved(): readonly TrackedJob[] {
+    for (const job of this.#unsaved) {
+      if (!job.isUnsaved || !this.#index.has(job)) this.#unsaved.delete(job);
     }
     return [...this.#unsaved];
   }
 
-  async #recover(): Promise<void> {
+  async #reconcile(): Promise<void> {
     const { jobs, skipped, lost } = this.#store.readAll(
-      (record) => ({ entry: this.#remember(record), state: record.state }),
+      (record) => ({ job: this.#track(record), state: record.state }),
     );
     for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
-    for (const id of lost) void this.#endLost({ id, leader: undefined });
-    const last = jobs.at(-1)?.entry.id;
+    for (const id of lost) void this.#terminateLost({ id, leader: undefined });
+    const last = jobs.at(-1)?.job.id;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...defined({ last }) });
-    await recover(jobs, {
+    await reconcile(jobs, {
       store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
     });
-    void this.#endAbsent(lost);
+    void this.#terminateAbsent(lost);
     this.#monitor.wake();
   }
 }

@@ -47,8 +47,6 @@ export interface ProgramSummary {
   readonly length: number;
   /** For the whole job: its timeout; for an agent its lifetime, as its timeout applies to each turn. `null`: none. */
   readonly limitSeconds: number | null;
-  /** Jobs with the same key run one after another; absent: the job waits for no other. */
-  readonly sessionKey?: string;
 }
 
 /** The part of a request that stays in memory. */
@@ -62,7 +60,7 @@ export interface RequestSummary extends Pick<
   readonly limitSeconds: number | null;
   /** `undefined`: too long to be kept in memory. */
   readonly program: ShownProgram | undefined;
-  /** As in {@link ProgramSummary}. */
+  /** Jobs with the same key run one after another; `undefined`: the job waits for no other. */
   readonly sessionKey: string | undefined;
   readonly stdin: 'fifo' | 'file' | 'null';
 }
@@ -177,6 +175,8 @@ export interface JobKind<P extends Program = Program> {
   /** Parses the program in a record on disk. @throws ParseError */
   parse(value: unknown, path: string): P;
   describe(request: RequestOf<P>): ProgramSummary;
+  /** As in {@link RequestSummary}; {@link admit} does not change it. Absent: no job waits for another. */
+  sessionKeyOf?(request: RequestOf<P>): string;
 
   /** Called once, before any other method that acts on jobs. */
   attach(context: KindContext): void;

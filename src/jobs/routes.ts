@@ -27,7 +27,7 @@ import { type Request, type Route, bind } from '../http/routing/route.ts';
 import type { TrackedJob } from './tracked-job.ts';
 import { feedPosition } from './feed/feed.ts';
 import { FeedStream } from './feed/feed-stream.ts';
-import { hasCome } from './held.ts';
+import { waitCondition } from './wait-condition.ts';
 import type { Jobs } from './jobs.ts';
 import { eventBounds } from './kind.ts';
 import type { OutputChunk } from './output/follow.ts';
@@ -44,7 +44,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     }),
 
     bind(listJobs, ({ query }) => {
-      const { entries, hasMore } = jobs.list(query);
+      const { jobs: entries, hasMore } = jobs.list(query);
       const last = entries.at(-1);
       const headers = hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : undefined;
       return jsonList(
@@ -157,7 +157,7 @@ async function held(
 ): Promise<void> {
   const limitMs = waitSeconds * 1000;
   if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
-  const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, jobs);
+  const isThere = waitFor === 'change' ? undefined : waitCondition(waitFor, entry, jobs);
   await jobs.changed(entry, isThere ? () => !entry.isFinished && !isThere() : remember(), limitMs, signal);
 }
 

@@ -37,7 +37,7 @@ export class TrackedJob implements KindJob {
   /** The job has ended and left processes, which are being looked for. */
   isSearching = false;
   /** The lease that keeps its stdin open, see `StdinHolder`; `undefined`: nothing does, or the starter itself does. */
-  hold: string | undefined;
+  stdinLease: string | undefined;
   /** Its stdin has been closed: the job reads the end of its input. */
   isStdinClosed = false;
   /** A call has written to its stdin. */
@@ -73,25 +73,25 @@ export class TrackedJob implements KindJob {
   version = 0;
   /** The number of its last change in the `JobFeed`. */
   lastChange = 0;
-  readonly #onStateChange: ((entry: TrackedJob, before: JobState) => void) | undefined;
+  readonly #onStateChange: ((job: TrackedJob, before: JobState) => void) | undefined;
   #state: JobState;
   #changes: Emitter<void> | undefined;
 
   /** @param onStateChange Called after each change of the state, before the listeners of `onChange`. */
-  constructor(record: JobRecord, kind: JobKind, onStateChange?: (entry: TrackedJob, before: JobState) => void) {
+  constructor(record: JobRecord, kind: JobKind, onStateChange?: (job: TrackedJob, before: JobState) => void) {
     this.#onStateChange = onStateChange;
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
     this.rerunOf = record.rerunOf;
     this.continues = record.continues;
     this.idempotency = record.idempotency;
-    this.hold = record.hold;
+    this.stdinLease = record.hold;
     this.warnings = record.warnings ?? [];
     this.cut = new Set(record.cut);
     this.shellStarted = record.shellStarted;
     this.shellEnded = record.shellEnded;
     this.kind = kind;
-    this.request = summarize(kind, record.request);
+    this.request = toRequestSummary(kind, record.request);
     this.#state = record.state;
   }
 
@@ -172,7 +172,7 @@ export class TrackedJob implements KindJob {
  * @param options.limitMs Default: no limit.
  */
 export function until(
-  entry: TrackedJob,
+  job: TrackedJob,
   isReached: () => boolean,
   options: { readonly limitMs?: number; readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
@@ -187,7 +187,7 @@ export function until(
       resolve(reached);
     };
     const leave = (): void => end(false);
-    const stop = entry.onChange(() => { if (isReached()) end(true); });
+    const stop = job.onChange(() => { if (isReached()) end(true); });
     const timer = limitMs === undefined ? undefined : setTimeout(leave, limitMs);
     signal?.addEventListener('abort', leave, { once: true });
   });
@@ -198,11 +198,12 @@ export function isInteractive({ kind, state }: TrackedJob): boolean {
   return kind.interaction !== undefined && state.is === 'running';
 }
 
-function summarize(kind: JobKind, request: JobRecord['request']): RequestSummary {
+function toRequestSummary(kind: JobKind, request: JobRecord['request']): RequestSummary {
   const { workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
-  const { program, length, limitSeconds, sessionKey } = kind.describe(request);
+  const { program, length, limitSeconds } = kind.describe(request);
   return {
-    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels, limitSeconds, sessionKey,
+    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels, limitSeconds,
+    sessionKey: kind.sessionKeyOf?.(request),
     ...defined({ tty, output }),
     mode: request.program.mode,
     program: length <= longestCommand ? program : undefined,

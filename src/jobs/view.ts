@@ -9,7 +9,7 @@ import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { ShownProgram } from './kind.ts';
 import type { TrackedJob } from './tracked-job.ts';
-import { statusOf } from './job.ts';
+import { type JobState, statusOf } from './job.ts';
 import { noOutput, readTail } from './output/output.ts';
 import type { JobStore } from './store/store.ts';
 
@@ -24,45 +24,45 @@ export interface ViewSources {
 }
 
 /** The job without its output texts. Its sizes are those measured last. */
-export function summary(entry: TrackedJob, { store }: ViewSources): Job {
-  const { state, request, kind: { interaction } } = entry;
+export function summary(job: TrackedJob, { store }: ViewSources): Job {
+  const { state, request, kind: { interaction } } = job;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
-  const { program, warning } = programOf(entry, store);
-  const directory = store.directory(entry.id);
+  const { program, warning } = programOf(job, store);
+  const directory = store.directory(job.id);
   const ofInteraction = interaction?.warnings(directory) ?? [];
-  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning), ...ofInteraction];
+  const warnings = [...job.warnings, ...warning, ...job.replacedFiles.map(replacedWarning), ...ofInteraction];
   return {
-    jobId: entry.id,
+    jobId: job.id,
     status: statusOf(state),
     reason: outcome?.reason ?? null,
     ...program,
-    ...defined({ shellStarted: entry.shellStarted, shellEnded: entry.shellEnded }),
+    ...defined({ shellStarted: job.shellStarted, shellEnded: job.shellEnded }),
     workdir: request.workdir,
     ...defined({ tty: request.tty, output: request.output }),
     name: request.name,
     labels: request.labels,
-    ...defined({ rerunOf: entry.rerunOf, continues: entry.continues, continuedBy: entry.continuedBy }),
+    ...defined({ rerunOf: job.rerunOf, continues: job.continues, continuedBy: job.continuedBy }),
     timeout: request.timeoutSeconds,
     ...(interaction ? { lifetime: request.limitSeconds } : {}),
-    submittedAt: entry.submittedAt,
+    submittedAt: job.submittedAt,
     startedAt,
     finishedAt: outcome?.finishedAt ?? null,
-    lastOutputAt: entry.lastOutputAt,
+    lastOutputAt: job.lastOutputAt,
     durationMs: outcome && startedAt !== null ? Math.max(0, Math.round((outcome.finishedAt - startedAt) * 1000)) : null,
     ...(outcome ? { exitCode: outcome.exitCode } : {}),
     signal: outcome?.signal ?? null,
     timedOut: outcome?.reason === 'timeout',
     processAlive: state.is === 'running',
-    pid: entry.pid,
-    lingering: lingering(entry),
+    pid: job.pid,
+    lingering: lingering(job),
     ...(outcome?.error === undefined ? {} : { error: outcome.error }),
-    ...(entry.stdinUnreadBytes === 0 ? {} : { stdinUnreadBytes: entry.stdinUnreadBytes }),
-    stdoutBytes: entry.stdoutBytes,
-    stderrBytes: entry.stderrBytes,
+    ...(job.stdinUnreadBytes === 0 ? {} : { stdinUnreadBytes: job.stdinUnreadBytes }),
+    stdoutBytes: job.stdoutBytes,
+    stderrBytes: job.stderrBytes,
     ...(warnings.length === 0 ? {} : { warnings }),
-    ...(entry.cut.has('stdout') ? { stdoutTruncated: true } : {}),
-    ...(entry.cut.has('stderr') ? { stderrTruncated: true } : {}),
+    ...(job.cut.has('stdout') ? { stdoutTruncated: true } : {}),
+    ...(job.cut.has('stderr') ? { stderrTruncated: true } : {}),
     ...interaction?.summary(directory, state),
   };
 }
@@ -87,48 +87,53 @@ function replacedWarning(file: string): string {
 }
 
 /** The job with the end of its output. */
-export async function detailed(entry: TrackedJob, sources: ViewSources, options: TextOptions): Promise<Job> {
+export async function detailed(job: TrackedJob, sources: ViewSources, options: TextOptions): Promise<Job> {
   const { store } = sources;
   // The state is taken first: all output of a job finished by then is read; that of a running job may still grow.
-  const job = summary(entry, sources);
-  const interactionDetails = await entry.kind.interaction?.details(store.directory(entry.id), entry.state, options);
-  const isComplete = job.finishedAt !== null;
+  const shown = summary(job, sources);
+  const interactionDetails = await job.kind.interaction?.details(store.directory(job.id), job.state, options);
+  const isComplete = shown.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
-    readTail(join(store.directory(entry.id), name), { ...options, isComplete });
-  const stdout = isComplete && job.stdoutBytes === 0 ? noOutput : await read('stdout');
-  const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
+    readTail(join(store.directory(job.id), name), { ...options, isComplete });
+  const stdout = isComplete && shown.stdoutBytes === 0 ? noOutput : await read('stdout');
+  const stderr = isComplete && shown.stderrBytes === 0 ? noOutput : await read('stderr');
   const replaced = Object.entries({ stdout, stderr })
     .flatMap(([name, { isReplaced }]) => (isReplaced === true ? [replacedWarning(name)] : []));
-  const warnings = [...new Set([...job.warnings ?? [], ...replaced])];
+  const warnings = [...new Set([...shown.warnings ?? [], ...replaced])];
   return {
-    ...job,
+    ...shown,
     ...(warnings.length === 0 ? {} : { warnings }),
     ...interactionDetails,
     stdout: stdout.text,
     stderr: stderr.text,
     stdoutBytes: stdout.sizeBytes,
     stderrBytes: stderr.sizeBytes,
-    stdoutTruncated: stdout.isTruncated || entry.cut.has('stdout'),
-    stderrTruncated: stderr.isTruncated || entry.cut.has('stderr'),
+    stdoutTruncated: stdout.isTruncated || job.cut.has('stdout'),
+    stderrTruncated: stderr.isTruncated || job.cut.has('stderr'),
   };
 }
 
 /** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant The parts of the request that shape it. */
-export function entityTag(entry: TrackedJob, variant: string): string {
-  const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
-  // A job that is being ended for a reason differs from one that has ended for it.
-  const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  const interaction = entry.kind.interaction ? `-${entry.eventsBytes}-${entry.stateWrittenAt}` : '';
+export function entityTag(job: TrackedJob, variant: string): string {
+  const { state, lingering: left, stdoutBytes, stderrBytes, pid } = job;
+  const interaction = job.kind.interaction ? `-${job.eventsBytes}-${job.stateWrittenAt}` : '';
   const parts = [
-    state.is, why, pid ?? '', stdoutBytes, `${stderrBytes}${interaction}`, left.map((one) => one.pid).join('+'),
-    entry.replacedFiles.join('+'), entry.warnings.length, entry.shellStarted?.start ?? '', entry.continuedBy ?? '',
+    state.is, reasonOf(state), pid ?? '', stdoutBytes, `${stderrBytes}${interaction}`,
+    left.map((one) => one.pid).join('+'),
+    job.replacedFiles.join('+'), job.warnings.length, job.shellStarted?.start ?? '', job.continuedBy ?? '',
     variant,
   ];
   return `"${parts.join('-')}"`;
 }
 
+/** Why the job has ended or is being ended; the two differ in its state. */
+function reasonOf(state: JobState): string {
+  if (state.is === 'finished') return state.outcome.reason;
+  return state.is === 'running' ? state.ending ?? '' : '';
+}
+
 /** The pids of processes that outlived the job and are still alive. */
-function lingering(entry: TrackedJob): readonly number[] {
-  if (entry.lingering.length > 0) entry.lingering = entry.lingering.filter(isAliveNow);
-  return entry.lingering.map(({ pid }) => pid);
+function lingering(job: TrackedJob): readonly number[] {
+  if (job.lingering.length > 0) job.lingering = job.lingering.filter(isAliveNow);
+  return job.lingering.map(({ pid }) => pid);
 }

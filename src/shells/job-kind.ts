@@ -39,7 +39,11 @@ export class ShellJobKind implements JobKind<PersistentProgram> {
   }
 
   describe({ program, timeoutSeconds }: RequestOf<PersistentProgram>): ProgramSummary {
-    return { program, length: program.command.length, limitSeconds: timeoutSeconds, sessionKey: program.sessionKey };
+    return { program, length: program.command.length, limitSeconds: timeoutSeconds };
+  }
+
+  sessionKeyOf({ program }: RequestOf<PersistentProgram>): string {
+    return program.sessionKey;
   }
 
   attach({ starter, events, jobs }: KindContext): void {

@@ -2,7 +2,7 @@
  * One persistent shell: starts its process when a job needs it, gives it one job at a time, and reports how each ends.
  * @module
  */
-import { closeSync, type FSWatcher, renameSync, watch, writeSync } from 'node:fs';
+import { closeSync, renameSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../base/defined.ts';
@@ -11,6 +11,7 @@ import { makeFolder } from '../base/files/make-folder.ts';
 import {
   appendRegular, checkFolder, createFile, isBehindLink, isExhaustion, statQuietly, writeRegular,
 } from '../base/files/untrusted-file.ts';
+import { watchFolder } from '../base/watch-folder.ts';
 import type { JobEvents } from '../jobs/kind.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
@@ -406,7 +407,7 @@ export class Shell {
       if (name === 'exit') this.#look(active);
     };
     const folders = [active.launch.directory, ...(active.shell ? [active.shell.directory] : [])];
-    for (const watcher of folders.map((folder) => watchQuietly(folder, look)))
+    for (const watcher of folders.map((folder) => watchFolder(folder, look)))
       if (watcher) active.stopWatching.push(() => watcher.close());
     const timer = setInterval(() => this.#look(active), lookMs);
     timer.unref();
@@ -686,15 +687,4 @@ function signalOnce(pid: number, signal: NodeJS.Signals, told: Set<number>): voi
   sendSignal(pid, signal);
   // A stopped process acts on a signal only once it continues.
   if (signal !== 'SIGKILL') sendSignal(pid, 'SIGCONT');
-}
-
-function watchQuietly(folder: string, listener: (event: string, name: string | null) => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(folder, { persistent: false }, listener);
-    // The directory is gone, or a limit was reached: the looks at intervals are enough.
-    watcher.on('error', () => watcher.close());
-    return watcher;
-  } catch {
-    return undefined;
-  }
 }

@@ -16,11 +16,11 @@ export interface FeedSources {
   /** In no order. */
   readonly unfinished: () => readonly TrackedJob[];
   readonly find: (id: string) => TrackedJob | undefined;
-  readonly summary: (entry: TrackedJob) => Job;
+  readonly summary: (job: TrackedJob) => Job;
   /** Measures what can change without a notification. */
-  readonly refresh: (entry: TrackedJob) => void;
+  readonly refresh: (job: TrackedJob) => void;
   /** Watches the job's files until the returned function is called. */
-  readonly follow: (entry: TrackedJob) => () => void;
+  readonly follow: (job: TrackedJob) => () => void;
   /** Whether the server is closing. */
   readonly isOver: () => boolean;
 }
@@ -34,7 +34,7 @@ export interface IdentifiedEvent {
 export class FeedStream {
   readonly #sources: FeedSources;
   readonly #query: FeedQuery;
-  readonly #isWanted: (entry: TrackedJob) => boolean;
+  readonly #isWanted: (job: TrackedJob) => boolean;
   /** Running agents whose files are watched, each with the function that stops the watch. */
   readonly #watched = new Map<TrackedJob, () => void>();
   #isReady = false;
@@ -44,7 +44,7 @@ export class FeedStream {
     this.#query = query;
     const named = query.job && new Set<string>(query.job);
     const fits = matcher(query);
-    this.#isWanted = (entry) => (named === undefined || named.has(entry.id)) && fits(entry);
+    this.#isWanted = (job) => (named === undefined || named.has(job.id)) && fits(job);
   }
 
   /** @param after The last position that the follower knows. Default: none. */
@@ -53,7 +53,7 @@ export class FeedStream {
     signal: AbortSignal,
   ): AsyncGenerator<IdentifiedEvent, void, undefined> {
     const { feed, isOver } = this.#sources;
-    const initial = this.#candidates(after).filter((entry) => this.#isWanted(entry) && this.#isNew(entry, after));
+    const initial = this.#candidates(after).filter((job) => this.#isWanted(job) && this.#isNew(job, after));
     try {
       // The feed is followed from here on: no change is missed in between.
       for await (const change of feed.follow({ initial, isWanted: this.#isWanted, signal, isOver })) {
@@ -74,10 +74,10 @@ export class FeedStream {
     return after === undefined ? unfinished() : all();
   }
 
-  #isNew(entry: TrackedJob, after: FeedPosition | undefined): boolean {
-    if (after === undefined) return this.#query.job !== undefined || !entry.isFinished;
+  #isNew(job: TrackedJob, after: FeedPosition | undefined): boolean {
+    if (after === undefined) return this.#query.job !== undefined || !job.isFinished;
     // Another server counted differently; changes of an agent's state are counted only while the agent is followed.
-    return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isInteractive(entry);
+    return after.epoch !== this.#sources.feed.epoch || job.lastChange > after.change || isInteractive(job);
   }
 
   #eventsOf(change: FeedChange): readonly FeedEvent[] {
@@ -86,33 +86,33 @@ export class FeedStream {
       const deleted = (this.#query.job ?? []).filter((id) => find(id) === undefined);
       return [...deleted.map((jobId): FeedEvent => ({ type: 'deleted', jobId })), { type: 'ready' }];
     }
-    const { entry } = change;
-    if (find(entry.id) !== entry) return [{ type: 'deleted', jobId: entry.id as JobId }];
-    this.#watchAgent(entry);
-    return [{ type: 'status', job: summary(entry) }];
+    const { job } = change;
+    if (find(job.id) !== job) return [{ type: 'deleted', jobId: job.id as JobId }];
+    this.#watchAgent(job);
+    return [{ type: 'status', job: summary(job) }];
   }
 
   /** Whether all changes have been sent and all matching jobs have finished. */
   #isComplete({ type, isLatest }: FeedChange): boolean {
     this.#isReady ||= type === 'ready';
     if (this.#query.until === undefined || !this.#isReady || !isLatest()) return false;
-    return !this.#sources.unfinished().some((entry) => this.#isWanted(entry));
+    return !this.#sources.unfinished().some((job) => this.#isWanted(job));
   }
 
   /** While an agent's job runs, a change of the agent's state counts as a change of the job. */
-  #watchAgent(entry: TrackedJob): void {
+  #watchAgent(job: TrackedJob): void {
     const { feed, refresh, follow } = this.#sources;
-    if (!isInteractive(entry)) {
-      this.#watched.get(entry)?.();
-      this.#watched.delete(entry);
-    } else if (!this.#watched.has(entry)) {
-      const unfollow = follow(entry);
-      const stop = entry.onChange(() => {
-        const { stateWrittenAt } = entry;
-        refresh(entry);
-        if (entry.stateWrittenAt !== stateWrittenAt) feed.record(entry);
+    if (!isInteractive(job)) {
+      this.#watched.get(job)?.();
+      this.#watched.delete(job);
+    } else if (!this.#watched.has(job)) {
+      const unfollow = follow(job);
+      const stop = job.onChange(() => {
+        const { stateWrittenAt } = job;
+        refresh(job);
+        if (job.stateWrittenAt !== stateWrittenAt) feed.record(job);
       });
-      this.#watched.set(entry, () => { stop(); unfollow(); });
+      this.#watched.set(job, () => { stop(); unfollow(); });
     }
   }
 }

@@ -29,12 +29,12 @@ export type FeedChange = {
   readonly change: number;
   /** Whether no further change waits to be sent. */
   readonly isLatest: () => boolean;
-} & ({ readonly type: 'changed'; readonly entry: TrackedJob } | { readonly type: 'ready' });
+} & ({ readonly type: 'changed'; readonly job: TrackedJob } | { readonly type: 'ready' });
 
 export interface FollowFeedOptions {
   /** The jobs to send first, in their current state. */
   readonly initial: readonly TrackedJob[];
-  readonly isWanted: (entry: TrackedJob) => boolean;
+  readonly isWanted: (job: TrackedJob) => boolean;
   readonly signal: AbortSignal;
   /** Whether the server is closing: that ends the following, too. */
   readonly isOver: () => boolean;
@@ -56,10 +56,10 @@ export class JobFeed {
   }
 
   /** Numbers a change of the job and notifies the followers. */
-  record(entry: TrackedJob): void {
+  record(job: TrackedJob): void {
     this.#lastChange += 1;
-    entry.lastChange = this.#lastChange;
-    this.#listeners.emit(entry);
+    job.lastChange = this.#lastChange;
+    this.#listeners.emit(job);
   }
 
   /** Makes each follower check whether it has to end. */
@@ -74,9 +74,9 @@ export class JobFeed {
   async *follow({ initial, isWanted, signal, isOver }: FollowFeedOptions): AsyncGenerator<FeedChange, void, undefined> {
     const changed = new Set(initial.toSorted((a, b) => a.lastChange - b.lastChange));
     let wake = (): void => undefined;
-    const stop = this.#listeners.listen((entry) => {
+    const stop = this.#listeners.listen((job) => {
       // The last change decides the order.
-      if (entry !== undefined && (changed.delete(entry) || isWanted(entry))) changed.add(entry);
+      if (job !== undefined && (changed.delete(job) || isWanted(job))) changed.add(job);
       wake();
     });
     const onAbort = (): void => wake();
@@ -85,10 +85,10 @@ export class JobFeed {
     let isReady = false;
     try {
       while (!signal.aborted && !isOver()) {
-        const [entry] = changed;
-        if (entry !== undefined) {
-          changed.delete(entry);
-          yield { type: 'changed', entry, change: entry.lastChange, isLatest };
+        const [job] = changed;
+        if (job !== undefined) {
+          changed.delete(job);
+          yield { type: 'changed', job, change: job.lastChange, isLatest };
         } else if (!isReady) {
           isReady = true;
           yield { type: 'ready', change: this.#lastChange, isLatest };

@@ -6,11 +6,12 @@ import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TimeSlicer } from '../../base/time-slicer.ts';
+import { incompleteCharacterBytes } from '../../base/text/utf8.ts';
 import type { StreamName } from '../../protocol/jobs.ts';
 import { FileBudget } from '../../process/open-files.ts';
 import { eventsFile } from '../kind.ts';
 import type { TrackedJob } from '../tracked-job.ts';
-import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
+import { chunkBytes, openOutputNow } from './output.ts';
 
 /** What a job writes: its output and, for an agent, its events. */
 export type OutputStream = StreamName | 'events';
@@ -48,26 +49,26 @@ class Cursor {
    * Reads what was written since the last call; `undefined`: nothing. Recent output is read synchronously: that takes
    * 5 µs, where the thread pool takes 110; only a reader that is far behind uses the pool.
    */
-  async next(limit: number, entry: TrackedJob): Promise<OutputChunk | undefined> {
+  async next(limit: number, job: TrackedJob): Promise<OutputChunk | undefined> {
     try {
-      return await this.#next(limit, entry);
+      return await this.#next(limit, job);
     } finally {
       if (!this.#isKept) this.close();
     }
   }
 
-  async #next(limit: number, entry: TrackedJob): Promise<OutputChunk | undefined> {
+  async #next(limit: number, job: TrackedJob): Promise<OutputChunk | undefined> {
     const size = this.#size();
     if (size === undefined || this.#fd === undefined) return undefined;
     // The job itself truncated its output (it reopened /dev/stdout): continue at the new beginning, and record that.
-    if (size < this.offset && (this.#hasRead || isCut(entry, this.stream))) {
-      if (this.stream !== 'events') entry.markCut(this.stream);
+    if (size < this.offset && (this.#hasRead || isCut(job, this.stream))) {
+      if (this.stream !== 'events') job.markCut(this.stream);
       this.offset = 0;
     }
-    const length = Math.min(size - this.offset, limit, pieceBytes);
+    const length = Math.min(size - this.offset, limit, chunkBytes);
     if (length <= 0) return undefined;
     const bytes = Buffer.allocUnsafe(length);
-    const isNear = size - this.offset <= pieceBytes;
+    const isNear = size - this.offset <= chunkBytes;
     const bytesRead = isNear
       ? readSync(this.#fd, bytes, 0, length, this.offset)
       : await readFar(this.#fd, bytes, this.offset);
@@ -79,13 +80,13 @@ class Cursor {
   }
 
   /**
-   * The piece up to its last newline; a line that is longer than a piece is read whole.
+   * The chunk up to its last newline; a line that is longer than a chunk is read whole.
    * `undefined`: the end of the line has not been written yet.
    */
-  async wholeLines({ stream, offset, bytes }: OutputChunk, entry: TrackedJob): Promise<OutputChunk | undefined> {
+  async wholeLines({ stream, offset, bytes }: OutputChunk, job: TrackedJob): Promise<OutputChunk | undefined> {
     let whole = bytes;
     while (!whole.includes(newline)) {
-      const more = whole.length > maxLineBytes ? undefined : await this.next(pieceBytes, entry);
+      const more = whole.length > maxLineBytes ? undefined : await this.next(chunkBytes, job);
       if (more === undefined) {
         this.offset = offset;
         return undefined;
@@ -134,27 +135,27 @@ export interface FollowOptions {
 }
 
 /** @returns ends when the job has ended and all its output was given, at the limit, or when the caller ends it. */
-export async function* follow(entry: TrackedJob, options: FollowOptions): AsyncGenerator<OutputChunk, void, undefined> {
+export async function* follow(job: TrackedJob, options: FollowOptions): AsyncGenerator<OutputChunk, void, undefined> {
   const { directory, readers = new FileBudget(), from, signal, pace, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
   const cursors = (Object.entries(from) as [OutputStream, number][])
     .map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
-  const changes = new Changes(entry, signal);
+  const changes = new Changes(job, signal);
   try {
     while (!signal.aborted && left > 0) {
       await pace?.turn();
       // Read before the files: output that is written meanwhile changes the version, and is looked for again.
-      const { version, isFinished } = entry;
+      const { version, isFinished } = job;
       let isNew = false;
       for (const cursor of cursors) {
-        let piece = await cursor.next(left, entry);
-        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events'
-          ? await cursor.wholeLines(piece, entry)
-          : splitAtCharacter(piece, cursor, isFinished);
-        if (!piece) continue;
+        let chunk = await cursor.next(left, job);
+        if (chunk && options.wholeCharacters === true) chunk = chunk.stream === 'events'
+          ? await cursor.wholeLines(chunk, job)
+          : splitAtCharacter(chunk, cursor, isFinished);
+        if (!chunk) continue;
         isNew = true;
-        left -= piece.bytes.length;
-        yield piece;
+        left -= chunk.bytes.length;
+        yield chunk;
         if (signal.aborted || isOver()) return;
       }
       if (isNew) continue;
@@ -169,17 +170,17 @@ export async function* follow(entry: TrackedJob, options: FollowOptions): AsyncG
 
 /** Waits for the changes of a job, one after another. One listener for all of them costs less than one for each. */
 class Changes {
-  readonly #entry: TrackedJob;
+  readonly #job: TrackedJob;
   readonly #signal: AbortSignal;
   readonly #stop: () => void;
   #wake: () => void = () => undefined;
 
   /** @param signal Ends a wait as well. */
-  constructor(entry: TrackedJob, signal: AbortSignal) {
-    this.#entry = entry;
+  constructor(job: TrackedJob, signal: AbortSignal) {
+    this.#job = job;
     this.#signal = signal;
     const wake = (): void => this.#wake();
-    const unlisten = entry.onChange(wake);
+    const unlisten = job.onChange(wake);
     signal.addEventListener('abort', wake);
     this.#stop = (): void => {
       unlisten();
@@ -187,11 +188,11 @@ class Changes {
     };
   }
 
-  /** Resolves once the entry has another version. */
+  /** Resolves once the job has another version. */
   after(version: number): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
-      if (this.#entry.version !== version || this.#signal.aborted) resolve();
+      if (this.#job.version !== version || this.#signal.aborted) resolve();
     });
   }
 
@@ -200,17 +201,17 @@ class Changes {
   }
 }
 
-function isCut(entry: TrackedJob, stream: OutputStream): boolean {
-  return stream !== 'events' && entry.cut.has(stream);
+function isCut(job: TrackedJob, stream: OutputStream): boolean {
+  return stream !== 'events' && job.cut.has(stream);
 }
 
-/** Leaves an incomplete character at the end for the next piece, unless nothing more will come. */
-function splitAtCharacter(piece: OutputChunk, cursor: Cursor, isFinished: boolean): OutputChunk | undefined {
-  const open = openCharacterBytes(piece.bytes);
-  if (open === 0 || (isFinished && piece.bytes.length <= 3)) return piece;
-  cursor.offset -= open;
-  if (open === piece.bytes.length) return undefined;
-  return { ...piece, bytes: piece.bytes.subarray(0, piece.bytes.length - open) };
+/** Leaves an incomplete character at the end for the next chunk, unless nothing more will come. */
+function splitAtCharacter(chunk: OutputChunk, cursor: Cursor, isFinished: boolean): OutputChunk | undefined {
+  const incomplete = incompleteCharacterBytes(chunk.bytes);
+  if (incomplete === 0 || (isFinished && chunk.bytes.length <= 3)) return chunk;
+  cursor.offset -= incomplete;
+  if (incomplete === chunk.bytes.length) return undefined;
+  return { ...chunk, bytes: chunk.bytes.subarray(0, chunk.bytes.length - incomplete) };
 }
 
 async function readFar(fd: number, bytes: Buffer, offset: number): Promise<number> {

@@ -1,5 +1,5 @@
 /**
- * Reads a job's output from its files, a bounded piece at a time, without keeping any of it in memory.
+ * Reads a job's output from its files, a bounded chunk at a time, without keeping any of it in memory.
  * @module
  */
 import { closeSync, readSync } from 'node:fs';
@@ -9,9 +9,10 @@ import { errorCode } from '../../base/error-code.ts';
 import {
   isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt,
 } from '../../base/files/untrusted-file.ts';
+import { incompleteCharacterBytes, startOfCharacter } from '../../base/text/utf8.ts';
 
-/** Bytes that are read at once. */
-export const pieceBytes = 65_536;
+/** The most bytes that are read at once. */
+export const chunkBytes = 65_536;
 
 /** The end of a stream, as text. */
 export interface Tail {
@@ -41,7 +42,7 @@ export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined
     if (isBehindLink(dirname(path))) return 'replaced';
     return openRegular(path);
   } catch (error) {
-    return withoutFile(error);
+    return toMissing(error);
   }
 }
 
@@ -51,29 +52,29 @@ export async function openOutput(path: string): Promise<FileHandle | 'replaced' 
     if (isBehindLink(dirname(path))) return 'replaced';
     return await openRegularLater(path);
   } catch (error) {
-    return withoutFile(error);
+    return toMissing(error);
   }
 }
 
 /**
  * The last `tailLines` lines within the last `maxBytes` bytes.
- * Up to one piece is read synchronously, in 5 µs where the thread pool would take 110; more goes through the pool.
+ * Up to one chunk is read synchronously, in 5 µs where the thread pool would take 110; more goes through the pool.
  */
 export async function readTail(path: string, options: TailOptions): Promise<Tail> {
   return readSmallTail(path, options) ?? readLargeTail(path, options);
 }
 
-/** {@link readTail} for what fits one piece; `undefined`: it does not fit. */
+/** {@link readTail} for what fits one chunk; `undefined`: it does not fit. */
 export function readSmallTail(path: string, options: TailOptions): Tail | undefined {
   const opened = openOutputNow(path);
   if (typeof opened !== 'object') return opened === undefined ? noOutput : replacedOutput;
   const { fd, stats: { size } } = opened;
   try {
     const length = Math.min(size, options.maxBytes);
-    if (length > pieceBytes) return undefined;
+    if (length > chunkBytes) return undefined;
     const bytes = Buffer.allocUnsafe(length);
     const read = length === 0 ? 0 : readSync(fd, bytes, 0, length, size - length);
-    return cut(bytes.subarray(0, read), size, options);
+    return toTail(bytes.subarray(0, read), size, options);
   } finally {
     closeSync(fd);
   }
@@ -85,7 +86,7 @@ async function readLargeTail(path: string, options: TailOptions): Promise<Tail> 
   try {
     const { size } = await file.stat();
     const start = Math.max(0, size - options.maxBytes);
-    return cut(await readAt(file, start, size - start), size, options);
+    return toTail(await readAt(file, start, size - start), size, options);
   } finally {
     await file.close();
   }
@@ -105,8 +106,8 @@ export async function startOfLastLines(file: FileHandle, end: number, lines: num
   if (lines === 0) return end;
   const first = Math.max(0, end - maxLookBytes);
   let wanted = lines;
-  for (let to = end; to > first; to = Math.max(first, to - pieceBytes)) {
-    const from = Math.max(first, to - pieceBytes);
+  for (let to = end; to > first; to = Math.max(first, to - chunkBytes)) {
+    const from = Math.max(first, to - chunkBytes);
     const bytes = await readAt(file, from, to - from);
     // The newline that ends the last line starts no line.
     let at = to === end ? bytes.length - 2 : bytes.length - 1;
@@ -120,36 +121,14 @@ export async function startOfLastLines(file: FileHandle, end: number, lines: num
   return first;
 }
 
-/** How many bytes at the end of `bytes` are the start of an incomplete UTF-8 character (RFC 3629 §3): 0 to 3. */
-export function openCharacterBytes(bytes: Uint8Array): number {
-  for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
-    const byte = bytes[bytes.length - back] ?? 0;
-    if (byte >= 0xc0) return back < characterBytes(byte) ? back : 0;
-    if (byte < 0x80) return 0;
-  }
-  return 0;
-}
-
 const newline = 0x0a;
 
-function characterBytes(lead: number): number {
-  if (lead >= 0xf8) return 1;
-  return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-}
-
-function cut(bytes: Buffer, sizeBytes: number, options: TailOptions): Tail {
+function toTail(bytes: Buffer, sizeBytes: number, options: TailOptions): Tail {
   const { tailLines, isComplete } = options;
   let start = bytes.length < sizeBytes ? startOfCharacter(bytes) : 0;
-  const end = isComplete ? bytes.length : bytes.length - openCharacterBytes(bytes);
+  const end = isComplete ? bytes.length : bytes.length - incompleteCharacterBytes(bytes);
   if (tailLines !== undefined) start = Math.max(start, lastLines(bytes, tailLines));
   return { text: bytes.toString('utf8', start, end), sizeBytes, isTruncated: bytes.length < sizeBytes || start > 0 };
-}
-
-/** Skips the rest of a character whose beginning was cut off. */
-function startOfCharacter(bytes: Buffer): number {
-  let start = 0;
-  while (start < Math.min(3, bytes.length) && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
-  return start;
 }
 
 function lastLines(bytes: Buffer, lines: number): number {
@@ -163,7 +142,7 @@ function lastLines(bytes: Buffer, lines: number): number {
   return at + 1;
 }
 
-function withoutFile(error: unknown): 'replaced' | undefined {
+function toMissing(error: unknown): 'replaced' | undefined {
   if (isExhaustion(error)) throw error;
   // The job has not started yet, or its directory was removed while the server runs.
   return errorCode(error) === 'ENOENT' ? undefined : 'replaced';

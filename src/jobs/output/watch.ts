@@ -2,19 +2,20 @@
  * Watches the files of jobs for changes: one watch per job, however many clients follow it.
  * @module
  */
-import { type FSWatcher, watch } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
+import { watchFolder } from '../../base/watch-folder.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 
 export class Watches {
-  readonly #directoryOf: (entry: TrackedJob) => string;
+  readonly #directoryOf: (job: TrackedJob) => string;
   readonly #watched = new Map<TrackedJob, { followers: number; watcher: FSWatcher | undefined }>();
 
-  constructor(directoryOf: (entry: TrackedJob) => string) {
+  constructor(directoryOf: (job: TrackedJob) => string) {
     this.#directoryOf = directoryOf;
   }
 
   /** The followed jobs. The monitor measures these more often, as a watch can fail. */
-  get entries(): Iterable<TrackedJob> {
+  get jobs(): Iterable<TrackedJob> {
     return this.#watched.keys();
   }
 
@@ -23,9 +24,9 @@ export class Watches {
   }
 
   /** Makes output of the job count as a change of it until the returned function is called. */
-  follow(entry: TrackedJob): () => void {
-    const watched = this.#watched.get(entry) ?? { followers: 0, watcher: this.#start(entry) };
-    this.#watched.set(entry, watched);
+  follow(job: TrackedJob): () => void {
+    const watched = this.#watched.get(job) ?? { followers: 0, watcher: this.#watch(job) };
+    this.#watched.set(job, watched);
     watched.followers += 1;
     let isFollowing = true;
     return () => {
@@ -34,7 +35,7 @@ export class Watches {
       watched.followers -= 1;
       if (watched.followers > 0) return;
       watched.watcher?.close();
-      this.#watched.delete(entry);
+      this.#watched.delete(job);
     };
   }
 
@@ -43,14 +44,8 @@ export class Watches {
     this.#watched.clear();
   }
 
-  #start(entry: TrackedJob): FSWatcher | undefined {
-    try {
-      const watcher = watch(this.#directoryOf(entry), { persistent: false }, () => entry.changed());
-      // The directory is gone, or a limit was reached: the monitor still measures the job.
-      watcher.on('error', () => watcher.close());
-      return watcher;
-    } catch {
-      return undefined;
-    }
+  /** `undefined`: the monitor alone measures the job. */
+  #watch(job: TrackedJob): FSWatcher | undefined {
+    return watchFolder(this.#directoryOf(job), () => job.changed());
   }
 }

@@ -8,13 +8,13 @@ import type { TrackedJob } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';
 import type { Watches } from '../output/watch.ts';
 
-const tickMs = 100;
+const intervalMs = 100;
 /** The longest time between two looks at a running job. */
-const slowestLookMs = 2000;
+const maxIntervalMs = 2000;
 /** No job is assumed to write faster than this. */
-const fastestBytesPerMs = 2_000_000;
+const maxBytesPerMs = 2_000_000;
 /** How long after a failure (to look, to end a job, to write a state) the next attempt is made. */
-const againMs = 1000;
+const retryMs = 1000;
 
 export interface MonitorOptions {
   readonly runner: Runner;
@@ -36,7 +36,7 @@ export class Monitor {
 
   /** Starts the checks: there is, or may be, something to look at. */
   wake(): void {
-    this.#timer ??= setInterval(() => this.#look(), tickMs);
+    this.#timer ??= setInterval(() => this.#look(), intervalMs);
     this.#timer.unref();
   }
 
@@ -48,38 +48,38 @@ export class Monitor {
   #look(): void {
     const { runner, watches, unsaved } = this.#options;
     const now = performance.now();
-    for (const entry of [...runner.adopted]) this.#try(entry, () => runner.lookAtAdopted(entry));
-    for (const entry of watches.entries) this.#try(entry, () => { if (runner.measure(entry)) entry.changed(); });
-    for (const entry of runner.running) {
-      if ((this.#nextLook.get(entry) ?? 0) <= now) this.#try(entry, () => this.#lookAt(entry, now));
+    for (const job of [...runner.adopted]) this.#try(job, () => runner.checkAdopted(job));
+    for (const job of watches.jobs) this.#try(job, () => { if (runner.measure(job)) job.changed(); });
+    for (const job of runner.running) {
+      if ((this.#nextLook.get(job) ?? 0) <= now) this.#try(job, () => this.#lookAt(job, now));
     }
     if (now >= this.#nextSave) {
-      this.#nextSave = now + againMs;
-      for (const entry of unsaved()) runner.saveAgain(entry);
+      this.#nextSave = now + retryMs;
+      for (const job of unsaved()) runner.saveAgain(job);
     }
     if (runner.runningCount === 0 && watches.count === 0 && unsaved().length === 0) this.close();
   }
 
-  #lookAt(entry: TrackedJob, now: number): void {
+  #lookAt(job: TrackedJob, now: number): void {
     const { runner, log } = this.#options;
-    runner.measure(entry);
-    const leftBytes = entry.request.maxOutputBytes - entry.outputBytes;
-    this.#nextLook.set(entry, now + Math.min(leftBytes / fastestBytesPerMs, slowestLookMs));
+    runner.measure(job);
+    const leftBytes = job.request.maxOutputBytes - job.outputBytes;
+    this.#nextLook.set(job, now + Math.min(leftBytes / maxBytesPerMs, maxIntervalMs));
     if (leftBytes >= 0) return;
-    this.#nextLook.set(entry, Number.POSITIVE_INFINITY);
-    runner.end(entry, 'output_limit').catch((error: unknown) => {
-      log.error('cannot end the job at its output limit, trying again', { jobId: entry.id, error });
-      this.#nextLook.set(entry, performance.now() + againMs);
+    this.#nextLook.set(job, Number.POSITIVE_INFINITY);
+    runner.end(job, 'output_limit').catch((error: unknown) => {
+      log.error('cannot end the job at its output limit, trying again', { jobId: job.id, error });
+      this.#nextLook.set(job, performance.now() + retryMs);
     });
   }
 
   /** A failure with one job must not keep the others from being looked at. */
-  #try(entry: TrackedJob, look: () => void): void {
+  #try(job: TrackedJob, look: () => void): void {
     try {
       look();
     } catch (error) {
-      this.#nextLook.set(entry, performance.now() + againMs);
-      this.#options.log.warn('cannot look at the job', { jobId: entry.id, error });
+      this.#nextLook.set(job, performance.now() + retryMs);
+      this.#options.log.warn('cannot look at the job', { jobId: job.id, error });
     }
   }
 }

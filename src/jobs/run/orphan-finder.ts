@@ -9,27 +9,27 @@ import type { Identity } from '../../process/identity.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 
 /** How long after a job's end processes that left its group are looked for, in one look for all jobs of that time. */
-const lookAfterMs = 1000;
+const lookDelayMs = 1000;
 
 /** How long jobs with processes left in their group are gathered: a look through all processes takes 5 to 25 ms. */
 const gatherMs = 10;
 
-interface Gathered {
-  readonly entry: TrackedJob;
+interface OrphanSearch {
+  readonly job: TrackedJob;
   readonly leader: Identity | undefined;
 }
 
 export class OrphanFinder {
   readonly #log: Log;
-  readonly #onFound: (entry: TrackedJob) => void;
+  readonly #onFound: (job: TrackedJob) => void;
   readonly #waiting = new Set<TrackedJob>();
   /** Jobs whose process group has processes left, for the next look. */
-  #gathered: Gathered[] = [];
+  #gathered: OrphanSearch[] = [];
   #look: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param options.onFound Called when a job has left processes that were not known. */
-  constructor(options: { readonly log: Log; readonly onFound: (entry: TrackedJob) => void }) {
+  constructor(options: { readonly log: Log; readonly onFound: (job: TrackedJob) => void }) {
     this.#log = options.log;
     this.#onFound = options.onFound;
   }
@@ -39,9 +39,9 @@ export class OrphanFinder {
    *
    * @param pid The job's first process, which has ended.
    */
-  look(entry: TrackedJob, pid: number): Promise<void> {
+  look(job: TrackedJob, pid: number): Promise<void> {
     // No process has this start time: one that has the pid now is not the job's.
-    this.#gathered.push({ entry, leader: { pid, startTime: '' } });
+    this.#gathered.push({ job, leader: { pid, startTime: '' } });
     this.#look ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
       this.#look = undefined;
       return this.#find(this.#gathered.splice(0));
@@ -50,9 +50,9 @@ export class OrphanFinder {
   }
 
   /** Looks a second later, also for processes that left the group: one look through all processes serves many jobs. */
-  lookLater(entry: TrackedJob): void {
-    this.#waiting.add(entry);
-    this.#timer ??= setTimeout(() => void this.#lookAtAll(), lookAfterMs);
+  lookLater(job: TrackedJob): void {
+    this.#waiting.add(job);
+    this.#timer ??= setTimeout(() => void this.#lookAtAll(), lookDelayMs);
     this.#timer.unref();
   }
 
@@ -61,18 +61,18 @@ export class OrphanFinder {
   }
 
   async #lookAtAll(): Promise<void> {
-    const entries = [...this.#waiting];
+    const jobs = [...this.#waiting];
     this.#waiting.clear();
-    await this.#find(entries.map((entry) => ({ entry, leader: undefined })));
-    for (const entry of entries) entry.isSettled = true;
+    await this.#find(jobs.map((job) => ({ job, leader: undefined })));
+    for (const job of jobs) job.isSettled = true;
     this.#timer = undefined;
-    for (const entry of this.#waiting) this.lookLater(entry);
+    for (const job of this.#waiting) this.lookLater(job);
   }
 
-  async #find(wanted: readonly Gathered[]): Promise<void> {
+  async #find(wanted: readonly OrphanSearch[]): Promise<void> {
     try {
-      const found = await findProcesses(wanted.map(({ entry: { id }, leader }) => ({ id, leader })));
-      for (const { entry } of wanted) if (add(entry, found.get(entry.id) ?? [])) this.#onFound(entry);
+      const found = await findProcesses(wanted.map(({ job: { id }, leader }) => ({ id, leader })));
+      for (const { job } of wanted) if (add(job, found.get(job.id) ?? [])) this.#onFound(job);
     } catch (error) {
       this.#log.warn('cannot look for lingering processes', { error });
     }
@@ -80,11 +80,11 @@ export class OrphanFinder {
 }
 
 /** @returns whether any of them was not known. */
-function add(entry: TrackedJob, found: readonly Identity[]): boolean {
-  const known = new Set(entry.lingering.map(({ pid }) => pid));
+function add(job: TrackedJob, found: readonly Identity[]): boolean {
+  const known = new Set(job.lingering.map(({ pid }) => pid));
   const added = found.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));
   if (added.length === 0) return false;
-  entry.lingering = [...entry.lingering, ...added];
-  entry.changed();
+  job.lingering = [...job.lingering, ...added];
+  job.changed();
   return true;
 }

@@ -42,41 +42,42 @@ export class StdinWriter {
    * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing
    * for 10 s.
    */
-  async write(entry: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
-    const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
-    if (before.waiting >= maxWaiting) throw full(entry, 0, `${maxWaiting} writes are waiting already`);
-    const mine = before.last.then(() => this.#write(entry, bytes, options));
+  async write(job: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+    const before = this.#busy.get(job) ?? { waiting: 0, last: Promise.resolve() };
+    if (before.waiting >= maxWaiting) throw full(job, 0, `${maxWaiting} writes are waiting already`);
+    const mine = before.last.then(() => this.#write(job, bytes, options));
     const chain = { waiting: before.waiting + 1, last: mine.catch(() => undefined) };
-    this.#busy.set(entry, chain);
+    this.#busy.set(job, chain);
     try {
       return await mine;
     } finally {
-      const now = this.#busy.get(entry);
-      if (now && now.waiting > 1) this.#busy.set(entry, { ...now, waiting: now.waiting - 1 });
-      else this.#busy.delete(entry);
+      const now = this.#busy.get(job);
+      if (now && now.waiting > 1) this.#busy.set(job, { ...now, waiting: now.waiting - 1 });
+      else this.#busy.delete(job);
     }
   }
 
-  async #write(entry: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
-    await this.#started(entry);
+  async #write(job: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+    await this.#started(job);
     options.begin?.();
     let written = 0;
     let deadline = performance.now() + (options.stalledMs ?? stalledMs);
     for (let waitMs = 1; written < bytes.length; waitMs = Math.min(waitMs * 2, 100)) {
-      const result = this.#runner.writeStdin(entry, bytes.subarray(written));
-      if (result === 'closed') throw closed(entry, written);
+      const result = this.#runner.writeStdin(job, bytes.subarray(written));
+      if (result === 'closed') throw closed(job, written);
       if (result !== 'full') {
         written += result.writtenBytes;
         deadline = performance.now() + (options.stalledMs ?? stalledMs);
         waitMs = 1;
       }
       if (written === bytes.length) break;
-      if (this.#isClosing) throw full(entry, written, 'the server is shutting down');
-      if (performance.now() >= deadline)
-        throw full(entry, written, 'no more fits, as it has not read what it was given before');
+      if (this.#isClosing) throw full(job, written, 'the server is shutting down');
+      if (performance.now() >= deadline) {
+        throw full(job, written, 'no more fits, as it has not read what it was given before');
+      }
       await sleep(waitMs);
     }
-    if (options.eof) this.#close(entry, written);
+    if (options.eof) this.#close(job, written);
     return written;
   }
 
@@ -86,18 +87,18 @@ export class StdinWriter {
   }
 
   /** Waits until a launcher has claimed the job: before that, no process of the job has its stdin open. */
-  async #started(entry: TrackedJob): Promise<void> {
+  async #started(job: TrackedJob): Promise<void> {
     const deadline = performance.now() + startMs;
-    if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
-      while (!entry.isFinished && this.#mayBeClaimedYet(entry) && performance.now() < deadline) {
-        await until(entry, () => entry.isFinished, { limitMs: 5 });
+    if (job.state.is === 'running' && job.request.stdin === 'fifo') {
+      while (!job.isFinished && this.#mayBeClaimedYet(job) && performance.now() < deadline) {
+        await until(job, () => job.isFinished, { limitMs: 5 });
       }
     }
-    if (entry.state.is === 'pending') throw new ProblemError('job_not_running',
-      `Cannot write to job ${entry.id}: it waits to be started`);
-    if (entry.isFinished) throw new ProblemError('job_not_running',
-      `Cannot write to job ${entry.id}: it has finished`);
-    if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
+    if (job.state.is === 'pending') {
+      throw new ProblemError('job_not_running', `Cannot write to job ${job.id}: it waits to be started`);
+    }
+    if (job.isFinished) throw new ProblemError('job_not_running', `Cannot write to job ${job.id}: it has finished`);
+    if (job.request.stdin !== 'fifo') throw closed(job, 0);
   }
 
   /** No job that has lost the file of its claim is waited for. */
@@ -105,25 +106,25 @@ export class StdinWriter {
     return !this.#store.isClaimed(id) && !this.#store.isProcessLost(id);
   }
 
-  #close(entry: TrackedJob, writtenBytes: number): void {
-    const isClosed = this.#runner.closeStdin(entry);
+  #close(job: TrackedJob, writtenBytes: number): void {
+    const isClosed = this.#runner.closeStdin(job);
     // Without its name the FIFO cannot be opened for writing any more, not after a restart either.
-    if (isClosed) this.#store.removeStdin(entry.id);
-    else if (!entry.isFinished) {
+    if (isClosed) this.#store.removeStdin(job.id);
+    else if (!job.isFinished) {
       throw new ProblemError('unavailable',
-        `Cannot close the stdin of job ${entry.id}: what keeps it open is gone`,
+        `Cannot close the stdin of job ${job.id}: what keeps it open is gone`,
         { extensions: { writtenBytes } });
     }
   }
 }
 
-function closed(entry: TrackedJob, writtenBytes: number): ProblemError {
-  const why = entry.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
+function closed(job: TrackedJob, writtenBytes: number): ProblemError {
+  const why = job.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
   return new ProblemError('stdin_closed',
-    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+    `Cannot write to the stdin of job ${job.id}: ${why}`, { extensions: { writtenBytes } });
 }
 
-function full(entry: TrackedJob, writtenBytes: number, why: string): ProblemError {
+function full(job: TrackedJob, writtenBytes: number, why: string): ProblemError {
   return new ProblemError('stdin_full',
-    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+    `Cannot write to the stdin of job ${job.id}: ${why}`, { extensions: { writtenBytes } });
 }

@@ -23,18 +23,18 @@ export class AnswerCache {
   readonly #answers = new Map<TrackedJob, CachedAnswer>();
   #length = 0;
 
-  get(entry: TrackedJob, variant: string): CachedAnswer | undefined {
-    const answer = this.#answers.get(entry);
+  get(job: TrackedJob, variant: string): CachedAnswer | undefined {
+    const answer = this.#answers.get(job);
     return answer?.variant === variant ? answer : undefined;
   }
 
   /** Keeps an answer if it cannot change any more. */
-  put(entry: TrackedJob, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
-    if (!entry.isSettled || entry.lingering.length > 0 || text.length > longestAnswer) return;
+  put(job: TrackedJob, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
+    if (!job.isSettled || job.lingering.length > 0 || text.length > longestAnswer) return;
     const kept = text.length > longestText ? Buffer.from(text) : text;
     if (kept.length > longestAnswer) return;
-    this.delete(entry);
-    this.#answers.set(entry, { variant, tag, text: kept });
+    this.delete(job);
+    this.#answers.set(job, { variant, tag, text: kept });
     this.#length += kept.length;
     for (const oldest of this.#answers.keys()) {
       if (this.#length <= longestInAll) return;
@@ -42,8 +42,8 @@ export class AnswerCache {
     }
   }
 
-  delete(entry: TrackedJob): void {
-    this.#length -= this.#answers.get(entry)?.text.length ?? 0;
-    this.#answers.delete(entry);
+  delete(job: TrackedJob): void {
+    this.#length -= this.#answers.get(job)?.text.length ?? 0;
+    this.#answers.delete(job);
   }
 }

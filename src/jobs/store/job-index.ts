@@ -10,7 +10,7 @@ import { type JobState, statusOf } from '../job.ts';
 
 /** A page of jobs, the newest first. */
 export interface Page {
-  readonly entries: readonly TrackedJob[];
+  readonly jobs: readonly TrackedJob[];
   /** There are older jobs that match. */
   readonly hasMore: boolean;
 }
@@ -29,25 +29,25 @@ export class JobIndex {
   readonly #byProperty = new Map<string, Map<string, Sequence>>();
 
   get size(): number {
-    return this.#order.entries.length;
+    return this.#order.jobs.length;
   }
 
   /** Oldest first. */
   get all(): readonly TrackedJob[] {
-    return this.#order.entries;
+    return this.#order.jobs;
   }
 
   /** In no order. */
   get unfinished(): readonly TrackedJob[] {
-    return (['pending', 'running'] as const).flatMap((status) => this.#having(['status', status]).entries);
+    return (['pending', 'running'] as const).flatMap((status) => this.#having(['status', status]).jobs);
   }
 
   get(id: string): TrackedJob | undefined {
     return this.#byId.get(id);
   }
 
-  has(entry: TrackedJob): boolean {
-    return this.#byId.has(entry.id);
+  has(job: TrackedJob): boolean {
+    return this.#byId.has(job.id);
   }
 
   /** The job that was submitted with this Idempotency-Key. */
@@ -55,98 +55,99 @@ export class JobIndex {
     return this.#byKey.get(key);
   }
 
-  add(entry: TrackedJob): void {
-    this.#byId.set(entry.id, entry);
-    this.#order.add(entry);
-    for (const property of propertiesOf(entry)) this.#index(entry, property);
-    if (entry.idempotency) this.#byKey.set(entry.idempotency.key, entry);
+  add(job: TrackedJob): void {
+    this.#byId.set(job.id, job);
+    this.#order.add(job);
+    for (const property of propertiesOf(job)) this.#index(job, property);
+    if (job.idempotency) this.#byKey.set(job.idempotency.key, job);
   }
 
-  delete(entry: TrackedJob): void {
-    if (!this.#byId.delete(entry.id)) return;
-    this.#order.delete(entry);
-    for (const property of propertiesOf(entry)) this.#unindex(entry, property);
-    if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
+  delete(job: TrackedJob): void {
+    if (!this.#byId.delete(job.id)) return;
+    this.#order.delete(job);
+    for (const property of propertiesOf(job)) this.#unindex(job, property);
+    if (job.idempotency) this.#byKey.delete(job.idempotency.key);
   }
 
   /** Must be called after each change of the state of a job. */
-  stateChanged(entry: TrackedJob, before: JobState): void {
-    const [old, current] = [propertiesOfState(before), propertiesOfState(entry.state)];
-    if (!this.has(entry) || old.join() === current.join()) return;
-    for (const property of old) this.#unindex(entry, property);
-    for (const property of current) this.#index(entry, property);
+  stateChanged(job: TrackedJob, before: JobState): void {
+    const [old, current] = [propertiesOfState(before), propertiesOfState(job.state)];
+    if (!this.has(job) || old.join() === current.join()) return;
+    for (const property of old) this.#unindex(job, property);
+    for (const property of current) this.#index(job, property);
   }
 
   /** @param fits Another condition. */
-  list(query: ListQuery, fits: (entry: TrackedJob) => boolean = () => true): Page {
+  list(query: ListQuery, fits: (job: TrackedJob) => boolean = () => true): Page {
     const { limit = defaults.listLimit, before } = query;
     const isAsked = matcher(query);
     const candidates = this.#fewest(query);
-    const entries: TrackedJob[] = [];
-    const end = before === undefined ? candidates.entries.length : candidates.placeOf(before);
+    const jobs: TrackedJob[] = [];
+    const end = before === undefined ? candidates.jobs.length : candidates.placeOf(before);
     for (let index = end - 1; index >= 0; index -= 1) {
-      const entry = candidates.entries[index];
-      if (entry === undefined || !isAsked(entry) || !fits(entry)) continue;
-      if (entries.length === limit) return { entries, hasMore: true };
-      entries.push(entry);
+      const job = candidates.jobs[index];
+      if (job === undefined || !isAsked(job) || !fits(job)) continue;
+      if (jobs.length === limit) return { jobs, hasMore: true };
+      jobs.push(job);
     }
-    return { entries, hasMore: false };
+    return { jobs, hasMore: false };
   }
 
   /** The smallest indexed sequence that contains all matching jobs. */
   #fewest({ status, reason, name, label = [] }: Filters): Sequence {
     const sequences = [
-      ...given('status', status), ...given('reason', reason), ...given('name', name), ...label.map(labelProperty),
+      ...propertyOf('status', status), ...propertyOf('reason', reason), ...propertyOf('name', name),
+      ...label.map(labelProperty),
     ].map((property) => this.#having(property));
-    return sequences.reduce((fewest, one) => (one.entries.length < fewest.entries.length ? one : fewest), this.#order);
+    return sequences.reduce((fewest, one) => (one.jobs.length < fewest.jobs.length ? one : fewest), this.#order);
   }
 
   #having([field, value]: Property): Sequence {
     return this.#byProperty.get(field)?.get(value) ?? nothing;
   }
 
-  #index(entry: TrackedJob, [field, value]: Property): void {
+  #index(job: TrackedJob, [field, value]: Property): void {
     const byValue = this.#byProperty.get(field) ?? new Map<string, Sequence>();
     const sequence = byValue.get(value) ?? new Sequence();
-    sequence.add(entry);
+    sequence.add(job);
     byValue.set(value, sequence);
     this.#byProperty.set(field, byValue);
   }
 
-  #unindex(entry: TrackedJob, [field, value]: Property): void {
+  #unindex(job: TrackedJob, [field, value]: Property): void {
     const byValue = this.#byProperty.get(field);
     const sequence = byValue?.get(value);
-    sequence?.delete(entry);
-    if (sequence?.entries.length === 0) byValue?.delete(value);
+    sequence?.delete(job);
+    if (sequence?.jobs.length === 0) byValue?.delete(value);
     if (byValue?.size === 0) this.#byProperty.delete(field);
   }
 }
 
 /** Jobs, oldest first: ids ascend. */
 class Sequence {
-  readonly #entries: TrackedJob[] = [];
+  readonly #jobs: TrackedJob[] = [];
 
-  get entries(): readonly TrackedJob[] {
-    return this.#entries;
+  get jobs(): readonly TrackedJob[] {
+    return this.#jobs;
   }
 
-  add(entry: TrackedJob): void {
-    const last = this.#entries.at(-1);
-    if (last === undefined || last.id < entry.id) this.#entries.push(entry);
-    else this.#entries.splice(this.placeOf(entry.id), 0, entry);
+  add(job: TrackedJob): void {
+    const last = this.#jobs.at(-1);
+    if (last === undefined || last.id < job.id) this.#jobs.push(job);
+    else this.#jobs.splice(this.placeOf(job.id), 0, job);
   }
 
-  delete(entry: TrackedJob): void {
-    const place = this.placeOf(entry.id);
-    if (this.#entries[place] === entry) this.#entries.splice(place, 1);
+  delete(job: TrackedJob): void {
+    const place = this.placeOf(job.id);
+    if (this.#jobs[place] === job) this.#jobs.splice(place, 1);
   }
 
   /** The index of the job with this id, or where it would be inserted. */
   placeOf(id: JobId): number {
-    let [low, high] = [0, this.#entries.length];
+    let [low, high] = [0, this.#jobs.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#entries[middle]?.id ?? '') < id) low = middle + 1;
+      if ((this.#jobs[middle]?.id ?? '') < id) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -157,14 +158,15 @@ const nothing = new Sequence();
 
 function propertiesOf({ state, request: { name, labels } }: TrackedJob): readonly Property[] {
   const ofLabels = Object.entries(labels).map(([label, value]): Property => [labelField(label), value]);
-  return [...propertiesOfState(state), ...given('name', name ?? undefined), ...ofLabels];
+  return [...propertiesOfState(state), ...propertyOf('name', name ?? undefined), ...ofLabels];
 }
 
 function propertiesOfState(state: JobState): readonly Property[] {
-  return [['status', statusOf(state)], ...given('reason', state.is === 'finished' ? state.outcome.reason : undefined)];
+  const reason = state.is === 'finished' ? state.outcome.reason : undefined;
+  return [['status', statusOf(state)], ...propertyOf('reason', reason)];
 }
 
-function given(field: string, value: string | undefined): readonly Property[] {
+function propertyOf(field: string, value: string | undefined): readonly Property[] {
   return value === undefined ? [] : [[field, value]];
 }
 
@@ -184,13 +186,13 @@ function parsedLabel(label: string): readonly [name: string, value: string] {
 }
 
 /** Whether a job fits the filters. */
-export function matcher(query: Filters): (entry: TrackedJob) => boolean {
+export function matcher(query: Filters): (job: TrackedJob) => boolean {
   const labels = (query.label ?? []).map(parsedLabel);
-  return (entry) =>
-    (query.status === undefined || statusOf(entry.state) === query.status)
-    && (query.reason === undefined || (entry.state.is === 'finished' && entry.state.outcome.reason === query.reason))
-    && (query.name === undefined || entry.request.name === query.name)
+  return (job) =>
+    (query.status === undefined || statusOf(job.state) === query.status)
+    && (query.reason === undefined || (job.state.is === 'finished' && job.state.outcome.reason === query.reason))
+    && (query.name === undefined || job.request.name === query.name)
     && labels.every(
-      ([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value,
+      ([name, value]) => Object.hasOwn(job.request.labels, name) && job.request.labels[name] === value,
     );
 }

@@ -103,8 +103,8 @@ export function reduceToOutline(value: unknown): void {
   const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
   if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
   if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, mostWords);
-  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(beginning);
-  outcome['error'] = beginning(outcome['error']);
+  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(truncated);
+  outcome['error'] = truncated(outcome['error']);
 }
 
 /** The fields of an object; for anything else an empty object. */
@@ -117,7 +117,7 @@ function isPlain(value: unknown): value is { [field: string]: unknown } {
 }
 
 /** The beginning of a text, copied: a slice would keep the whole text in memory. */
-function beginning(value: unknown): unknown {
+function truncated(value: unknown): unknown {
   if (typeof value !== 'string' || value.length <= longestKept) return value;
   return Buffer.from(value.slice(0, longestKept)).toString();
 }

@@ -1,5 +1,5 @@
 /**
- * Forgets finished jobs and their files: every 10 s those beyond the limits of `retention.ts`, and any job on request.
+ * Deletes finished jobs and their files: every 10 s those beyond the limits of `retention.ts`, and any job on request.
  * @module
  */
 import type { Log } from '../../base/log.ts';
@@ -7,20 +7,20 @@ import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { AnswerCache } from './answer-cache.ts';
 import type { JobIndex } from './job-index.ts';
 import type { TrackedJob } from '../tracked-job.ts';
-import { countExpired, type Limits } from './retention.ts';
+import { countExpired, type RetentionLimits } from './retention.ts';
 import type { JobStore } from './store.ts';
 
 export interface RetentionSweeperOptions {
   readonly index: JobIndex;
   readonly store: JobStore;
   readonly cache: AnswerCache;
-  readonly limits: Limits;
+  readonly limits: RetentionLimits;
   readonly pace: TimeSlicer;
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
   /** Called once a job has been removed from the index. */
-  readonly onForgotten: (entry: TrackedJob) => void;
+  readonly onDeleted: (job: TrackedJob) => void;
 }
 
 const everyMs = 10_000;
@@ -32,18 +32,18 @@ export class RetentionSweeper {
 
   constructor(options: RetentionSweeperOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#forgetOld(), everyMs);
+    this.#timer = setInterval(() => this.#deleteExpired(), everyMs);
     this.#timer.unref();
   }
 
-  /** Forgets a job; its files are removed later. @returns where they are; `undefined`: nothing to remove. */
-  forget(entry: TrackedJob): string | undefined {
-    const { index, store, cache, onForgotten } = this.#options;
-    if (!index.has(entry)) return undefined;
-    const place = store.remove(entry.id);
-    index.delete(entry);
-    cache.delete(entry);
-    onForgotten(entry);
+  /** Deletes a job; its files are removed later. @returns where they are; `undefined`: nothing to remove. */
+  delete(job: TrackedJob): string | undefined {
+    const { index, store, cache, onDeleted: onForgotten } = this.#options;
+    if (!index.has(job)) return undefined;
+    const place = store.remove(job.id);
+    index.delete(job);
+    cache.delete(job);
+    onForgotten(job);
     return place;
   }
 
@@ -51,20 +51,20 @@ export class RetentionSweeper {
     clearInterval(this.#timer);
   }
 
-  #forgetOld(): void {
+  #deleteExpired(): void {
     const { index, limits, now, pace, log } = this.#options;
     const finished = index.all.filter(({ isFinished }) => isFinished);
     const old = finished.slice(0, countExpired(finished, limits, now()));
-    for (const entry of old) pace.run(() => this.#tryForget(entry));
+    for (const job of old) pace.run(() => this.#tryDelete(job));
     if (old.length > 0) log.info('old jobs forgotten', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
     pace.run(() => this.#emptyTrash());
   }
 
-  #tryForget(entry: TrackedJob): void {
+  #tryDelete(job: TrackedJob): void {
     try {
-      this.forget(entry);
+      this.delete(job);
     } catch (error) {
-      this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error });
+      this.#options.log.warn('cannot forget an old job', { jobId: job.id, error });
     }
   }
 

@@ -1,16 +1,16 @@
 /**
- * Decides which finished jobs are forgotten: the oldest first. Running jobs never are. Pure.
+ * Decides which finished jobs are deleted: the oldest first. Running jobs never are. Pure.
  * @module
  */
 
-export interface Limits {
+export interface RetentionLimits {
   readonly keepJobs: number;
   readonly keepSeconds: number;
   readonly keepBytes: number;
 }
 
 /** A finished job, as far as its retention depends on it. */
-export interface Kept {
+export interface RetainedJob {
   /** Unix seconds. */
   readonly finishedAt: number;
   /** Bytes on disk. */
@@ -18,7 +18,7 @@ export interface Kept {
 }
 
 /** Number of `jobs`, oldest first, beyond a limit. One that exceeds `keepBytes` alone is kept while it is the last. */
-export function countExpired(jobs: readonly Kept[], limits: Limits, now: number): number {
+export function countExpired(jobs: readonly RetainedJob[], limits: RetentionLimits, now: number): number {
   let bytes = jobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let expired = 0;
   for (const job of jobs) {

@@ -44,29 +44,29 @@ export interface ExitNote {
   readonly finishedAt: number;
 }
 
-export interface Skipped {
+export interface SkippedEntry {
   readonly name: string;
   readonly why: string;
 }
 
 /** What the jobs directory holds. */
-export interface Stored<T> {
+export interface StoredJobs<T> {
   /** What `keep` made of every readable job, oldest first. */
   readonly jobs: readonly T[];
   /** Entries that are not a readable job. */
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly SkippedEntry[];
   /** Jobs that may run and whose record is gone or torn: no server can ever learn more about them. */
   readonly lost: readonly JobId[];
 }
 
 /** The line that claims a job without a process, in the file where a launcher names the job's process. */
-const nobody = 'nobody';
+const unclaimedMarker = 'nobody';
 /** The most bytes that are read of `exit` and `process`. */
 const maxNoteBytes = 65_536;
 /** The longest content of a complete exit file: a code and its newline, see `parseExit`. */
 const longestExitBytes = 11;
 /** Prefix of the directory of a job that is being made, where no directories are made ahead. */
-const prefixOfNew = '.new-';
+const unfinishedPrefix = '.new-';
 /** All files that a job's directory holds before the job is accepted. */
 const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
 
@@ -98,12 +98,12 @@ export class JobStore {
    * Makes the directory of a new job; on failure nothing of it is left. The directory is complete when it gets its
    * name: a server that is killed meanwhile leaves no job without a record.
    *
-   * @param spare A directory made ahead, see `Spares`; without one stdin is no FIFO.
+   * @param spare A directory made ahead, see `SparePool`; without one stdin is no FIFO.
    * @throws ProblemError storage_full, unavailable.
    */
   create(record: JobRecord, spare?: string): void {
     const directory = this.directory(record.jobId);
-    const prepared = spare ?? join(this.#jobs, `${prefixOfNew}${record.jobId}`);
+    const prepared = spare ?? join(this.#jobs, `${unfinishedPrefix}${record.jobId}`);
     const { stdin, tty } = record.request;
     try {
       if (isLink(this.#jobs)) makeOwnFolder(this.#jobs);
@@ -129,7 +129,7 @@ export class JobStore {
     }
   }
 
-  /** Whether the FIFO of the job's stdin still has its name, which is removed before its hold is released. */
+  /** Whether the FIFO of the job's stdin still has its name, which is removed before its lease is released. */
   hasStdin(id: JobId): boolean {
     try {
       return statFile(join(this.directory(id), 'stdin'))?.isFIFO() === true;
@@ -165,17 +165,17 @@ export class JobStore {
    * @param keep Makes what is kept of a job, from its outline, see `reduceToOutline`: no more than one whole record is
    * in memory at a time.
    */
-  readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
+  readAll<T>(keep: (outline: JobRecord) => T): StoredJobs<T> {
     const aside = makeOwnFolder(this.#jobs);
     const jobs: T[] = [];
-    const skipped: Skipped[] = aside === undefined ? [] : [
+    const skipped: SkippedEntry[] = aside === undefined ? [] : [
       { name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` },
     ];
     const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
       let value: unknown;
       try {
-        if (isFolder && name.startsWith(prefixOfNew)) {
+        if (isFolder && name.startsWith(unfinishedPrefix)) {
           this.#trash.put(join(this.#jobs, name));
           continue;
         }
@@ -241,8 +241,8 @@ export class JobStore {
    */
   claim(id: JobId): boolean {
     this.#checkFolder(id);
-    appendRegular(join(this.directory(id), 'process'), `${nobody}\n`);
-    return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
+    appendRegular(join(this.directory(id), 'process'), `${unclaimedMarker}\n`);
+    return this.#readSmall(id, 'process').startsWith(`${unclaimedMarker}\n`);
   }
 
   /** How the job ended; `undefined` until the exit file is complete, up to its newline. */
@@ -282,7 +282,7 @@ export class JobStore {
   }
 
   /**
-   * Forgets a job at once; its files are removed by {@link removeFiles} or {@link emptyTrash}.
+   * Deletes a job at once; its files are removed by {@link removeFiles} or {@link emptyTrash}.
    *
    * @returns where they are now; `undefined`: the job has no directory. @throws ProblemError storage_full, unavailable.
    */
@@ -297,13 +297,13 @@ export class JobStore {
     }
   }
 
-  /** Removes the files of one forgotten job now, if they are few. What cannot be removed is tried again later. */
+  /** Removes the files of one deleted job now, if they are few. What cannot be removed is tried again later. */
   async removeFiles(place: string): Promise<void> {
     await this.#trash.clear(place);
   }
 
   /**
-   * Removes the files of all forgotten jobs, in a process of its own: in this one it would take 0.3 ms a job.
+   * Removes the files of all deleted jobs, in a process of its own: in this one it would take 0.3 ms a job.
    * What cannot be removed is tried again the next time.
    */
   async emptyTrash(): Promise<void> {

@@ -72,7 +72,7 @@ export async function openJobs(
       new AgentJobKind(agents),
     ],
     hasTty: () => scriptBackend(env['PATH']) !== undefined,
-    ahead: launching && { spares: launching.directories, keeper: launching.stdinHolder },
+    ahead: launching && { spares: launching.directories, stdinHolder: launching.stdinHolder },
     ...(limit === undefined ? {} : { hasFiles: (running: number) => hasFilesToStart(limit, running) }),
   });
   parts.onClose(() => jobs.close());

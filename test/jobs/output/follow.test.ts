@@ -7,7 +7,8 @@ import { TimeSlicer } from '../../../src/base/time-slicer.ts';
 import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import { type FollowOptions, follow } from '../../../src/jobs/output/follow.ts';
 import type { JobRecord } from '../../../src/jobs/job.ts';
-import { openCharacterBytes, pieceBytes } from '../../../src/jobs/output/output.ts';
+import { incompleteCharacterBytes } from '../../../src/base/text/utf8.ts';
+import { chunkBytes } from '../../../src/jobs/output/output.ts';
 import { FileBudget } from '../../../src/process/open-files.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
 import type { StreamName } from '../../../src/protocol/jobs.ts';
@@ -34,7 +35,7 @@ function random(seed: number): (below: number) => number {
 /** Random bytes of every kind: characters whole, halves of them, and none. */
 function noise(next: (below: number) => number): Buffer {
   const some = ['a', '\n', 'ä', '€', '😀'].map((text) => Buffer.from(text));
-  const length = next(20) === 0 ? pieceBytes + next(5) : next(40);
+  const length = next(20) === 0 ? chunkBytes + next(5) : next(40);
   const pieces: Buffer[] = [];
   for (let size = 0; size < length;) {
     const kind = next(8);
@@ -155,11 +156,11 @@ describe('follow', () => {
   it('characters come whole, however they were written', async (t) => {
     const folder = temporaryFolder(t);
     const entry = new TrackedJob(record, processKind);
-    const text = 'ä€😀'.repeat(pieceBytes / 8);
+    const text = 'ä€😀'.repeat(chunkBytes / 8);
     const texts: string[] = [];
     const following = (async () => {
       for await (const { bytes } of follow(entry, { directory: folder, from: { stdout: 0 }, wholeCharacters: true, signal: new AbortController().signal })) {
-        assert.equal(openCharacterBytes(bytes), 0);
+        assert.equal(incompleteCharacterBytes(bytes), 0);
         texts.push(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
       }
     })();

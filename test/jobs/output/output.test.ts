@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { openCharacterBytes, openOutput, maxLookBytes, pieceBytes, readTail, startOfLastLines } from '../../../src/jobs/output/output.ts';
+import { incompleteCharacterBytes } from '../../../src/base/text/utf8.ts';
+import { openOutput, maxLookBytes, chunkBytes, readTail, startOfLastLines } from '../../../src/jobs/output/output.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 /** The same numbers each time: a failure can be repeated. */
@@ -19,7 +20,7 @@ describe('output', () => {
     ['', 0], ['61', 0], ['c3', 1], ['c3a4', 0], ['e2', 1], ['e282', 2], ['e282ac', 0], ['f0', 1], ['f09f', 2], ['f09f98', 3], ['f09f9880', 0],
     ['80', 0], ['808080', 0], ['80808080', 0], ['ff', 0], ['f8', 0], ['6180', 0], ['c380', 0], ['c38080', 0], ['61f09f98', 3], ['f09f988080', 0],
   ] as const) {
-    it(`openCharacterBytes(${hex || 'nothing'}) is ${open}`, () => assert.equal(openCharacterBytes(Buffer.from(hex, 'hex')), open));
+    it(`incompleteCharacterBytes(${hex || 'nothing'}) is ${open}`, () => assert.equal(incompleteCharacterBytes(Buffer.from(hex, 'hex')), open));
   }
 
   it('readTail() gives what a plain look at the end of the text gives', async (t) => {
@@ -41,11 +42,11 @@ describe('output', () => {
 
   it('readTail() cuts between characters, small and large, wherever the limit falls', async (t) => {
     const path = join(temporaryFolder(t), 'stdout');
-    for (const count of [10, pieceBytes]) {
+    for (const count of [10, chunkBytes]) {
       const text = 'aä€😀'.repeat(count);
       await writeFile(path, text);
       for (let maxBytes = 0; maxBytes < 24; maxBytes += 1) {
-        for (const more of count === 10 ? [0] : [0, pieceBytes - 4, pieceBytes]) {
+        for (const more of count === 10 ? [0] : [0, chunkBytes - 4, chunkBytes]) {
           const tail = await readTail(path, { maxBytes: maxBytes + more, isComplete: true });
           assert.ok(text.endsWith(tail.text), `${maxBytes + more} bytes: ${JSON.stringify(tail.text.slice(0, 10))}`);
           assert.ok(Buffer.byteLength(tail.text) > maxBytes + more - 4);
@@ -68,8 +69,8 @@ describe('output', () => {
     for (const shift of [-2, -1, 0, 1, 2]) {
       for (const end of ['', '\n']) {
         // One newline for each border, `shift` away from it, counted from the end.
-        const bytes = Buffer.alloc(3 * pieceBytes, 'x');
-        for (const border of [1, 2]) bytes[bytes.length - border * pieceBytes + shift] = 0x0a;
+        const bytes = Buffer.alloc(3 * chunkBytes, 'x');
+        for (const border of [1, 2]) bytes[bytes.length - border * chunkBytes + shift] = 0x0a;
         const content = Buffer.concat([bytes, Buffer.from(end)]);
         await writeFile(path, content);
         const file = await openOutput(path);

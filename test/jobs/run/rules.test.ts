@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type EndingReason, type JobState, type Outcome, outcomeOf, statusOf } from '../../../src/jobs/job.ts';
-import { type JobEvidence, decideRecovery, runSeconds } from '../../../src/jobs/run/recover.ts';
+import { type JobEvidence, decideRecovery, runSeconds } from '../../../src/jobs/run/reconcile.ts';
 import { countExpired } from '../../../src/jobs/store/retention.ts';
 import { kinds } from '../../support/kinds.ts';
 
@@ -60,7 +60,7 @@ describe('recovery', () => {
     ['taken, and not yet said by whom', { isClaimed: true }, 'adopt'],
     ['alive', { isClaimed: true, process: note, isAlive: true }, 'adopt'],
     ['gone, its launcher about to say how', { isClaimed: true, process: note, hasLauncher: true }, 'adopt'],
-    ['gone, and nobody to say how', { isClaimed: true, process: note }, 'finished', 'lost', -1],
+    ['gone, without a launcher to say how', { isClaimed: true, process: note }, 'finished', 'lost', -1],
     ['its exit written', { isClaimed: true, process: note, exit }, 'finished', 'exit', 3],
     ['its exit written by itself, as it is alive', { isClaimed: true, process: note, exit, isAlive: true }, 'adopt'],
     ['its exit written by its shell', { hasOwnProcess: false, isClaimed: true, process: note, exit, isAlive: true }, 'finished', 'exit', 3],
@@ -75,14 +75,14 @@ describe('recovery', () => {
   for (const [what, evidence, is, reason, code] of cases) {
     it(`a job that is ${what} → ${is}${reason === undefined ? '' : `, ${reason} ${code}`}`, () => {
       const decision = decideRecovery({ ...nothing, ...evidence }, 300);
-      assert.equal(decision.is, is);
-      if (decision.is === 'finished') assert.deepEqual([decision.outcome.reason, decision.outcome.exitCode], [reason, code]);
+      assert.equal(decision.type, is);
+      if (decision.type === 'finished') assert.deepEqual([decision.outcome.reason, decision.outcome.exitCode], [reason, code]);
     });
   }
 
   it('no job ends before it starts, whatever the clock of the file system says', () => {
     const decision = decideRecovery({ ...nothing, isClaimed: true, process: note, exit: { code: 0, finishedAt: 99.99 } }, 300);
-    assert.ok(decision.is === 'finished' && decision.outcome.finishedAt === 100);
+    assert.ok(decision.type === 'finished' && decision.outcome.finishedAt === 100);
   });
 });
 
@@ -110,7 +110,7 @@ describe('runSeconds()', () => {
     assert.equal(runSeconds(1000, 20, 500), 0);
   });
 
-  it('goes by the clock where nobody knows the age of a process', () => {
+  it('uses the clock if the age of a process is not known', () => {
     assert.equal(runSeconds(1000, undefined, 1010), 10);
   });
 });

@@ -51,8 +51,8 @@ describe('JobIndex', () => {
       const query = queries[round % queries.length] ?? assert.fail();
       const before = pick(2) === 0 ? undefined : `01kaaaaaa${String(pick(3000)).padStart(7, '0')}` as JobId;
       const fitting = jobs.filter(matcher(query)).filter(({ id }) => before === undefined || id < before).reverse();
-      const { entries, hasMore } = index.list({ ...query, before });
-      assert.deepEqual([entries.map(String), hasMore], [fitting.slice(0, query.limit).map(String), fitting.length > (query.limit ?? 0)]);
+      const { jobs: page, hasMore } = index.list({ ...query, before });
+      assert.deepEqual([page.map(String), hasMore], [fitting.slice(0, query.limit).map(String), fitting.length > (query.limit ?? 0)]);
       assert.deepEqual(new Set(index.unfinished), new Set(jobs.filter(({ isFinished }) => !isFinished)));
     }
   });
@@ -68,7 +68,7 @@ describe('JobIndex', () => {
     }
     for (const query of [{ status: 'running' }, { status: 'failed' }, { reason: 'lost' }, { label: ['all:yes', 'one:79'] }, { label: ['one:x'] }, { name: 'n80' }]) {
       reads = 0;
-      assert.ok(index.list(listQuery({ status: 'completed', ...query }, 'query')).entries.length <= 1);
+      assert.ok(index.list(listQuery({ status: 'completed', ...query }, 'query')).jobs.length <= 1);
       assert.ok(reads <= 2, `${JSON.stringify(query)}: ${reads} reads`);
     }
   });

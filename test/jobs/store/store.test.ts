@@ -43,7 +43,7 @@ describe('JobStore', () => {
     for (const number of [1, 2, 3]) assert.deepEqual(JSON.parse(JSON.stringify(storeIn(stateDir).read(id(number)))), record(number));
   });
 
-  it('holds one whole record at a time, and gives of it what a server remembers', (t) => {
+  it('has one whole record in memory at a time, and gives of it what a server keeps', (t) => {
     const stateDir = temporaryFolder(t);
     const { request, ...rest } = record(0);
     const state = { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 0, signal: null, finishedAt: 2, error: 'x'.repeat(1e6) } };

@@ -7,31 +7,33 @@ import type { WaitFor } from '../protocol/jobs.ts';
 import type { TrackedJob } from './tracked-job.ts';
 
 /** How the state of a job is read. */
-export interface JobLook {
+export interface JobReader {
   /** Measures what can change without a notification. */
-  refresh(entry: TrackedJob): void;
+  refresh(job: TrackedJob): void;
   /** The directory of the job. */
-  directory(entry: TrackedJob): string;
+  directory(job: TrackedJob): string;
 }
 
 /** Records the job's current state. @returns whether the awaited event has come since or, for input, is there. */
-export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: TrackedJob, look: JobLook): () => boolean {
+export function waitCondition(
+  waitFor: Exclude<WaitFor, 'end' | 'change'>, job: TrackedJob, reader: JobReader,
+): () => boolean {
   switch (waitFor) {
-    case 'input': return interactionLook(entry, look, false, waitsForInput);
+    case 'input': return interactionReader(job, reader, false, waitsForInput);
     case 'turn': {
-      const turnsEnded = interactionLook(entry, look, 0, endedIn);
+      const turnsEnded = interactionReader(job, reader, 0, endedTurnCount);
       const before = turnsEnded();
       return () => turnsEnded() > before;
     }
     case 'output': {
-      look.refresh(entry);
-      const { stdoutBytes, stderrBytes } = entry;
-      return () => (look.refresh(entry), entry.stdoutBytes > stdoutBytes || entry.stderrBytes > stderrBytes);
+      reader.refresh(job);
+      const { stdoutBytes, stderrBytes } = job;
+      return () => (reader.refresh(job), job.stdoutBytes > stdoutBytes || job.stderrBytes > stderrBytes);
     }
   }
 }
 
-function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
+function endedTurnCount({ turnCount, agentPhase }: AgentJobSummary): number {
   return turnCount - (agentPhase === 'turn' ? 1 : 0);
 }
 
@@ -39,20 +41,20 @@ function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
  * Reads the state of an interactive job only if it was written since the last read: the files of a busy job change all
  * the time. Other jobs have `none`.
  */
-function interactionLook<T>(
-  entry: TrackedJob, look: JobLook, none: T, of: (summary: AgentJobSummary) => T,
+function interactionReader<T>(
+  job: TrackedJob, reader: JobReader, none: T, of: (summary: AgentJobSummary) => T,
 ): () => T {
-  const { interaction } = entry.kind;
+  const { interaction } = job.kind;
   if (interaction === undefined) return () => none;
   const now = (): { readonly at: number; readonly seen: T } => {
-    look.refresh(entry);
+    reader.refresh(job);
     // The time is taken first: a state that is written meanwhile is read again.
-    return { at: entry.stateWrittenAt, seen: of(interaction.summary(look.directory(entry))) };
+    return { at: job.stateWrittenAt, seen: of(interaction.summary(reader.directory(job))) };
   };
   let last = now();
   return () => {
-    look.refresh(entry);
-    if (entry.stateWrittenAt !== last.at) last = now();
+    reader.refresh(job);
+    if (job.stateWrittenAt !== last.at) last = now();
     return last.seen;
   };
 }
