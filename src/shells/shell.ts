@@ -226,7 +226,7 @@ export class Shell {
       { id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 },
     );
     else await this.#endLost();
-    this.#letGo();
+    this.#closeControl();
   }
 
   /** Ends a shell that may still run, but can be given no job any more. */
@@ -240,7 +240,7 @@ export class Shell {
   close(): void {
     this.#isClosed = true;
     if (this.#active) this.#settle(this.#active);
-    this.#letGo();
+    this.#closeControl();
   }
 
   async #run(active: Active, launch: ShellLaunch): Promise<void> {
@@ -307,7 +307,7 @@ export class Shell {
     const started = this.#nextStart();
     // The process runs, and cannot be used any more.
     this.#isLost ||= this.#isAlive();
-    this.#letGo();
+    this.#closeControl();
     await this.#endLost();
     const before = this.#record.starts;
     const starts = before + 1;
@@ -352,7 +352,7 @@ export class Shell {
       this.#findAgain();
     } catch (error) {
       if (isExhaustion(error)) throw error;
-      this.#letGo();
+      this.#closeControl();
       this.#isLost = true;
       this.#options.log.warn('cannot use a shell any more', { sessionKey: this.#record.sessionKey, error });
     }
@@ -662,7 +662,7 @@ export class Shell {
     );
   }
 
-  #letGo(): void {
+  #closeControl(): void {
     if (this.#running) closeSync(this.#running.control);
     this.#running = undefined;
   }
