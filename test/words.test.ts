@@ -24,9 +24,6 @@ const kept: readonly (readonly [path: string, part: string, reason: string])[] =
 const notYetPlain = [
   'src/server/parts/jobs.ts',
   'src/server/server.ts',
-  'src/shells/shell.ts', 'src/terminals/holder/holder.ts', 'src/terminals/holder/pty.ts',
-  'src/terminals/holder/viewer-connection.ts', 'src/update/candidate.ts', 'src/update/release-checker.ts',
-  'src/update/updater.ts',
 ];
 
 const root = fileURLToPath(new URL('../', import.meta.url));

@@ -21,7 +21,7 @@ import { hostOf, isLoopback } from '../proxy/bypass-list.ts';
 import { throughProxy } from '../proxy/through-proxy.ts';
 import { chunks } from '../update/fetch/chunks.ts';
 import { request } from '../update/fetch/request.ts';
-import { watch } from '../update/fetch/stall-timeout.ts';
+import { createStallGuard } from '../update/fetch/stall-timeout.ts';
 import { printLine } from './io/print.ts';
 import { writeStderr } from './io/streams.ts';
 
@@ -154,13 +154,13 @@ async function download(source: string, file: string): Promise<string> {
   if (url.protocol !== 'https:' && !isLoopback(hostOf(url))) throw new Error(`${source} is not https`);
   await printLine(`downloading ${source}`);
   const what = `download ${source}`;
-  const bounds = watch({ stalledMs });
+  const bounds = createStallGuard({ stalledMs });
   const { fetch } = throughProxy(ownProxies());
   const hash = createHash('sha256');
   const fd = openToAppend(file);
   let sizeBytes = 0;
   try {
-    for await (const chunk of chunks(await request({ url, what, watch: bounds, fetch }), what, bounds)) {
+    for await (const chunk of chunks(await request({ url, what, stallGuard: bounds, fetch }), what, bounds)) {
       hash.update(chunk);
       for (let written = 0; written < chunk.length;) written += writeSync(fd, chunk, written);
       const before = sizeBytes;

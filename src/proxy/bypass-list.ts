@@ -4,7 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net';
 
-export type Exceptions = (url: URL) => boolean;
+export type BypassRules = (url: URL) => boolean;
 type HostMatcher = (host: string) => boolean;
 
 /** Made on first use, as Node then loads the modules for it. */
@@ -15,8 +15,8 @@ let loopback: BlockList | undefined;
  * `fd00::/8`), each with an optional port; separated by commas or blanks (curl(1), NO_PROXY). An invalid entry matches
  * nothing.
  */
-export function parseExceptions(text: string): Exceptions {
-  const matchers = text.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== '').map(parseException);
+export function parseBypassList(text: string): BypassRules {
+  const matchers = text.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== '').map(parseBypassEntry);
   return (url) => matchers.some((matches) => matches(hostOf(url), portOf(url)));
 }
 
@@ -46,7 +46,7 @@ export function isTlsProtocol(protocol: string): boolean {
   return protocol === 'https:' || protocol === 'wss:';
 }
 
-function parseException(entry: string): (host: string, port: number) => boolean {
+function parseBypassEntry(entry: string): (host: string, port: number) => boolean {
   if (entry === '*') return () => true;
   const { name, port } = splitPort(entry);
   const matches = addressMatcher(name) ?? nameMatcher(name);

@@ -5,11 +5,12 @@
 import { request } from 'node:http';
 import { type Socket, connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { basicAuthorization } from '../base/basic-authorization.ts';
 import { onAbort } from '../base/abort.ts';
 import { hostOf, isTlsProtocol, portOf } from './bypass-list.ts';
-import { brokenTunnel, failedTls, refusal, timedOut, unreachableProxy } from './error-messages.ts';
+import { tunnelError, tlsError, refusalError, timeoutError, proxyUnreachableError } from './error-messages.ts';
 import type { ProxyError } from './proxy-error.ts';
-import { type Proxy, proxyAuthorization, serverName } from './rules.ts';
+import { type Proxy, serverName } from './rules.ts';
 
 export interface ProxyConnectOptions {
   readonly signal?: AbortSignal | undefined;
@@ -23,7 +24,7 @@ const defaultTimeoutMs = 30_000;
 
 /** @throws ProxyError; the reason of the signal. */
 export function connectToProxy(proxy: Proxy, options: ProxyConnectOptions): Promise<Socket> {
-  return bounded(proxy, options, (track) => openProxy(proxy, options, track));
+  return withDeadline(proxy, options, (track) => openProxy(proxy, options, track));
 }
 
 /**
@@ -32,11 +33,11 @@ export function connectToProxy(proxy: Proxy, options: ProxyConnectOptions): Prom
  * @throws ProxyError; the reason of the signal.
  */
 export function connectThrough(proxy: Proxy, url: URL, options: ProxyConnectOptions): Promise<Socket> {
-  return bounded(proxy, options, async (track) => {
+  return withDeadline(proxy, options, async (track) => {
     const tunnel = await openTunnel(proxy, url, await openProxy(proxy, options, track));
     if (!isTlsProtocol(url.protocol)) return tunnel;
     const socket = track(connectTls({ ...tlsOptions(hostOf(url), options), socket: tunnel }));
-    await established(socket, 'secureConnect', (error) => failedTls(proxy, url.hostname, error));
+    await waitForConnection(socket, 'secureConnect', (error) => tlsError(proxy, url.hostname, error));
     return socket;
   });
 }
@@ -44,7 +45,7 @@ export function connectThrough(proxy: Proxy, url: URL, options: ProxyConnectOpti
 type Track = <S extends Socket>(socket: S) => S;
 
 /** Ends every socket of an attempt that fails, takes too long or is aborted. */
-async function bounded(
+async function withDeadline(
   proxy: Proxy, options: ProxyConnectOptions, open: (track: Track) => Promise<Socket>,
 ): Promise<Socket> {
   const { signal, connectTimeoutMs = defaultTimeoutMs } = options;
@@ -52,7 +53,7 @@ async function bounded(
   const sockets: Socket[] = [];
   let stop: (reason: unknown) => void = () => undefined;
   const stopped = new Promise<never>((_, reject) => { stop = reject; });
-  const overdue = setTimeout(() => stop(timedOut(proxy, connectTimeoutMs)), connectTimeoutMs);
+  const overdue = setTimeout(() => stop(timeoutError(proxy, connectTimeoutMs)), connectTimeoutMs);
   const stopListening = onAbort(signal, () => stop(signal?.reason));
   try {
     return await Promise.race([stopped, open((socket) => {
@@ -74,20 +75,20 @@ async function openProxy(proxy: Proxy, options: ProxyConnectOptions, track: Trac
   const address = { host, port: portOf(proxy.url) };
   const isTls = proxy.url.protocol === 'https:';
   const socket = track(isTls ? connectTls({ ...tlsOptions(host, options), ...address }) : connectTcp(address));
-  await established(socket, isTls ? 'secureConnect' : 'connect', (error) => unreachableProxy(proxy, error));
+  await waitForConnection(socket, isTls ? 'secureConnect' : 'connect', (error) => proxyUnreachableError(proxy, error));
   return socket;
 }
 
 function openTunnel(proxy: Proxy, url: URL, socket: Socket): Promise<Socket> {
   const target = `${url.hostname}:${portOf(url)}`;
-  const authorization = proxyAuthorization(proxy);
+  const authorization = basicAuthorization(proxy.url);
   const headers = { host: target, ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }) };
   return new Promise((resolve, reject) => {
     const call = request({ method: 'CONNECT', path: target, headers, createConnection: () => socket });
-    call.on('error', (error) => reject(brokenTunnel(proxy, target, error)));
+    call.on('error', (error) => reject(tunnelError(proxy, target, error)));
     call.on('connect', (answer, _, head) => {
       const status = answer.statusCode ?? 0;
-      if (status < 200 || status > 299) return reject(refusal(proxy, target, answer));
+      if (status < 200 || status > 299) return reject(refusalError(proxy, target, answer));
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
     });
@@ -97,7 +98,7 @@ function openTunnel(proxy: Proxy, url: URL, socket: Socket): Promise<Socket> {
 
 type Explain = (error: NodeJS.ErrnoException) => ProxyError;
 
-function established(socket: Socket, event: 'connect' | 'secureConnect', explain: Explain): Promise<void> {
+function waitForConnection(socket: Socket, event: 'connect' | 'secureConnect', explain: Explain): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => reject(explain(error));
     const close = (): void => fail(new Error('the connection was closed'));

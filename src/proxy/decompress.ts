@@ -10,7 +10,7 @@ import { constants, createBrotliDecompress, createGunzip, createInflate } from '
  * Bytes are passed on as soon as they arrive: an answer may be a stream of events. A body with an unknown encoding is
  * left as it is (RFC 9110 section 8.4).
  */
-export function unpacked(answer: IncomingMessage): Readable {
+export function decompress(answer: IncomingMessage): Readable {
   const decoder = decoderFor(answer.headers['content-encoding']?.trim().toLowerCase());
   if (decoder === undefined) return answer;
   // A failure of the answer destroys the decoder, whose reader then gets the error.

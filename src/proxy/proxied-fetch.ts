@@ -7,10 +7,11 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { onAbort } from '../base/abort.ts';
+import { basicAuthorization } from '../base/basic-authorization.ts';
 import { type ProxyConnectOptions, connectThrough, connectToProxy } from './connect.ts';
-import { lostAnswer, refusal } from './error-messages.ts';
-import { type Proxy, type ProxyRules, proxyAuthorization } from './rules.ts';
-import { unpacked } from './decompress.ts';
+import { refusalError, responseLostError } from './error-messages.ts';
+import type { Proxy, ProxyRules } from './rules.ts';
+import { decompress } from './decompress.ts';
 
 export type Fetch = typeof globalThis.fetch;
 
@@ -31,13 +32,13 @@ const defaultSilenceMs = 300_000;
 export function proxiedFetch(rules: ProxyRules, options: ProxiedFetchOptions = {}): Fetch {
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
-    const proxy = applies(rules, url);
+    const proxy = selectProxy(rules, url);
     if (proxy === undefined) return await globalThis.fetch(input, init);
     const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined);
     // The signal is handled here: a Request that follows it would keep a listener (Node 20).
     const call = new Request(input, { ...init, signal: null });
     if (call.redirect !== 'manual') throw new TypeError("Cannot fetch through a proxy: expected redirect: 'manual'");
-    const body = bytesOf(init?.body);
+    const body = bodyBytes(init?.body);
     try {
       return await send({ call, url, proxy, body, signal, options });
     } catch (error) {
@@ -47,7 +48,7 @@ export function proxiedFetch(rules: ProxyRules, options: ProxiedFetchOptions = {
   };
 }
 
-function applies(rules: ProxyRules, url: URL): Proxy | undefined {
+function selectProxy(rules: ProxyRules, url: URL): Proxy | undefined {
   try {
     return rules(url);
   } catch (error) {
@@ -71,21 +72,21 @@ async function send(exchange: Exchange): Promise<Response> {
   const connecting = { ...options, signal };
   const socket = await (isTunnel ? connectThrough(proxy, url, connecting) : connectToProxy(proxy, connecting));
   const path = `${isTunnel ? '' : url.origin}${url.pathname}${url.search}`;
-  const headers = headersOf(exchange, isTunnel ? undefined : proxyAuthorization(proxy));
+  const headers = requestHeaders(exchange, isTunnel ? undefined : basicAuthorization(proxy.url));
   const outgoing = request({ method: call.method, path, headers, createConnection: () => socket });
   const stopListening = onAbort(signal, () => socket.destroy());
   socket.once('close', stopListening);
   const { silenceMs = defaultSilenceMs } = options;
   socket.setTimeout(silenceMs, () => socket.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)));
-  const answer = await answerTo(outgoing, exchange, socket);
-  if (!isTunnel && isOfProxy(answer)) {
+  const answer = await waitForResponse(outgoing, exchange, socket);
+  if (!isTunnel && isProxyError(answer)) {
     answer.destroy();
-    throw refusal(proxy, url.host, answer);
+    throw refusalError(proxy, url.host, answer);
   }
-  return responseOf(answer, { method: call.method, signal });
+  return toResponse(answer, { method: call.method, signal });
 }
 
-function headersOf({ call, url, body }: Exchange, authorization: string | undefined): OutgoingHttpHeaders {
+function requestHeaders({ call, url, body }: Exchange, authorization: string | undefined): OutgoingHttpHeaders {
   return {
     'accept': '*/*', 'accept-encoding': 'gzip, deflate, br', 'user-agent': 'node',
     ...Object.fromEntries(call.headers),
@@ -95,12 +96,12 @@ function headersOf({ call, url, body }: Exchange, authorization: string | undefi
   };
 }
 
-function answerTo(outgoing: ClientRequest, exchange: Exchange, socket: Socket): Promise<IncomingMessage> {
+function waitForResponse(outgoing: ClientRequest, exchange: Exchange, socket: Socket): Promise<IncomingMessage> {
   const { call, url, proxy, body } = exchange;
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       socket.destroy();
-      reject(lostAnswer(proxy, url.host, error));
+      reject(responseLostError(proxy, url.host, error));
     };
     outgoing.on('error', fail).on('response', resolve);
     if (body !== undefined || call.body === null) outgoing.end(body);
@@ -113,14 +114,14 @@ function answerTo(outgoing: ClientRequest, exchange: Exchange, socket: Socket): 
  * Whether the proxy itself answered: it does so if it cannot pass on a request in absolute form. Headers tell: RFC
  * 9209, squid's own, and the name of tinyproxy, which leaves the Server header of a target as it is.
  */
-function isOfProxy({ statusCode: status = 0, headers }: IncomingMessage): boolean {
+function isProxyError({ statusCode: status = 0, headers }: IncomingMessage): boolean {
   if (status === 407) return true;
   const isSigned = headers['x-squid-error'] !== undefined || /^tinyproxy\b/i.test(String(headers['server'] ?? ''))
     || /;\s*error=/.test(String(headers['proxy-status'] ?? ''));
   return isSigned && status >= 400;
 }
 
-function responseOf(
+function toResponse(
   answer: IncomingMessage, { method, signal }: { readonly method: string; readonly signal: AbortSignal | undefined },
 ): Response {
   const { statusCode: status = 0, statusMessage: statusText = '', rawHeaders } = answer;
@@ -130,14 +131,15 @@ function responseOf(
   }
   const isEmpty = method === 'HEAD' || [204, 205, 304].includes(status);
   if (isEmpty) answer.resume();
-  return new Response(isEmpty ? null : streamOf(unpacked(answer), answer, signal), { status, statusText, headers });
+  const body = isEmpty ? null : toWebStream(decompress(answer), answer, signal);
+  return new Response(body, { status, statusText, headers });
 }
 
 /**
  * Reads from the network only what is requested: `Readable.toWeb` of Node 20 counts chunks, not bytes, and buffers up
  * to 16,384 of them.
  */
-function streamOf(
+function toWebStream(
   readable: Readable, answer: IncomingMessage, signal: AbortSignal | undefined,
 ): ReadableStream<Uint8Array> {
   const chunks = readable[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
@@ -159,7 +161,7 @@ function streamOf(
 }
 
 /** The bytes of a body in memory; `undefined` for a stream, or without a body. */
-function bytesOf(body: RequestInit['body']): Buffer | undefined {
+function bodyBytes(body: RequestInit['body']): Buffer | undefined {
   if (typeof body === 'string') return Buffer.from(body);
   return body instanceof Uint8Array ? Buffer.from(body) : undefined;
 }

@@ -2,9 +2,10 @@
  * A report of the proxies in use, without users and passwords.
  * @module
  */
+import { basicAuthorization } from '../base/basic-authorization.ts';
 import { portOf } from './bypass-list.ts';
 import { ProxyError } from './proxy-error.ts';
-import { type ProxySetting, type ProxySettings, parseProxy, proxyAuthorization } from './rules.ts';
+import { type ProxySetting, type ProxySettings, parseProxy } from './rules.ts';
 
 export interface ProxyReport {
   readonly name: 'https-proxy' | 'http-proxy' | 'no-proxy';
@@ -33,7 +34,7 @@ function reportProxy(name: ProxyReport['name'], setting: ProxySetting | undefine
   const { variable } = setting;
   try {
     const { url } = parseProxy(setting);
-    const hasCredentials = proxyAuthorization({ url }) !== undefined;
+    const hasCredentials = basicAuthorization(url) !== undefined;
     const hidden = hasCredentials ? '********@' : '';
     return { name, variable, value: `${url.protocol}//${hidden}${url.hostname}:${portOf(url)}`, hasCredentials };
   } catch (error) {

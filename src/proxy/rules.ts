@@ -3,7 +3,7 @@
  * @module
  */
 import { isIP } from 'node:net';
-import { hostOf, isLoopback, isTlsProtocol, parseExceptions, portOf } from './bypass-list.ts';
+import { hostOf, isLoopback, isTlsProtocol, parseBypassList, portOf } from './bypass-list.ts';
 import { ProxyError } from './proxy-error.ts';
 
 type Variables = { readonly [name: string]: string | undefined };
@@ -74,7 +74,7 @@ export function proxySettings(environment: Variables, npm: NpmProxySettings = {}
  */
 export function proxyRules(environment: Variables, npm: NpmProxySettings = {}): ProxyRules {
   const { https, http, exceptions } = proxySettings(environment, npm);
-  const isExcepted = parseExceptions(exceptions?.text ?? '');
+  const isExcepted = parseBypassList(exceptions?.text ?? '');
   return (url) => {
     const setting = isTlsProtocol(url.protocol) ? https : http;
     if (setting === undefined || isLoopback(hostOf(url)) || isExcepted(url)) return undefined;
@@ -86,14 +86,8 @@ export function proxyRules(environment: Variables, npm: NpmProxySettings = {}): 
  * A proxy for display: `http://proxy.example:3128 (HTTPS_PROXY)`, without user and password. The default port is 80 or
  * 443, as in Node; curl's is 1080.
  */
-export function shownProxy({ url, variable }: Proxy): string {
+export function describeProxy({ url, variable }: Proxy): string {
   return `${url.protocol}//${url.hostname}:${portOf(url)} (${variable})`;
-}
-
-/** `Basic` with the percent-decoded user and password (RFC 7617); `undefined` without both. */
-export function proxyAuthorization({ url: { username, password } }: Pick<Proxy, 'url'>): string | undefined {
-  if (username === '' && password === '') return undefined;
-  return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}`;
 }
 
 /**
@@ -130,13 +124,4 @@ export function serverName(host: string): string {
 /** npm represents "not set" by these values. */
 function npmSetting(text: string | undefined, variable: string): ProxySetting | undefined {
   return text === undefined || ['', 'null', 'false'].includes(text) ? undefined : { text, variable };
-}
-
-/** Percent-decodes a value; one with a bare percent sign stays as it is. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

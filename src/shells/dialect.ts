@@ -19,7 +19,10 @@ export interface ShellJob {
   readonly stdin: 'fifo' | 'file' | 'null';
   /** A line for `process`; the shell runs the job only if it reads this line back as the first one. */
   readonly claim: string;
-  /** The shell's directory. Holds its {@link toldFile} if the exit code could not be written in the job's directory. */
+  /**
+   * The shell's directory. Holds the {@link fallbackExitFile} if the exit code could not be written in the job's
+   * directory.
+   */
   readonly shell: string;
   /** The file of the bootstrap, which runs before the command. */
   readonly bootstrap?: string;
@@ -52,13 +55,13 @@ export interface Dialect {
 export const sleepsFile = 'sleeps';
 
 /** In the job's directory: exists once the command has to be left whatever it does on SIGINT. */
-export const lastFile = 'last';
+export const forcedStopFile = 'last';
 
 /** In the job's directory: holds a byte for each interrupt that has reached the shell. */
 export const interruptsFile = 'interrupts';
 
 /** In the shell's directory: holds the exit code that could not be written in the job's directory. */
-export const toldFile = (jobId: string): string => `exit-${jobId}`;
+export const fallbackExitFile = (jobId: string): string => `exit-${jobId}`;
 
 /** Printed when the bootstrap has failed; the job is run nevertheless. */
 export const bootstrapFailed = 'sidecar: the bootstrap command of this session failed with exit code';

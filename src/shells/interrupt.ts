@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Identity, isAliveNow, type ProcessStat, readStat, sendSignal, wouldEndBy } from '../process/identity.ts';
 
-export interface Interrupted {
+export interface InterruptOptions {
   readonly shell: Identity;
   /** The processes of the command; not the shell. @throws the system's error. */
   readonly find: () => Promise<readonly ProcessStat[]>;
@@ -17,16 +17,16 @@ export interface Interrupted {
    * @param isAsleep Whether the shell waits for something.
    * @returns whether the shell has received the interrupt by now; `undefined`: it could not be sent.
    */
-  readonly tellShell: (isAsleep: boolean) => (() => boolean) | undefined;
+  readonly signalShell: (isAsleep: boolean) => (() => boolean) | undefined;
   /** Milliseconds that the shell may take to receive the interrupt. */
   readonly limitMs: number;
 }
 
-type Told = Omit<Interrupted, 'find'> & { readonly hasGotIt: (() => boolean) | undefined };
+type SentInterrupt = Omit<InterruptOptions, 'find'> & { readonly isReceived: (() => boolean) | undefined };
 
 /** How long all processes may take to stop. */
 const stopMs = 250;
-const stopLookMs = 1;
+const stopCheckMs = 1;
 /** Times between checks whether the signal was lost. */
 const firstCheckMs = 20;
 const slowestCheckMs = 100;
@@ -40,27 +40,27 @@ const busyMs = 300;
  * @returns whether the shell or any process was interrupted.
  * @throws the system's error where the processes cannot be listed.
  */
-export async function interruptCommand({ shell, find, tellShell, limitMs }: Interrupted): Promise<boolean> {
+export async function interruptCommand({ shell, find, signalShell, limitMs }: InterruptOptions): Promise<boolean> {
   const stopped = new Map<number, ProcessStat>();
-  let hasGotIt: (() => boolean) | undefined;
-  let isTold = false;
+  let isReceived: (() => boolean) | undefined;
+  let wasInterrupted = false;
   const wasAsleep = isAsleep(shell);
   try {
     if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGSTOP');
     await stopAll(shell, find, stopped);
     // A shell that is about to wait for a program counts as asleep.
-    hasGotIt = tellShell(wasAsleep || [...stopped.values()].some(({ parentPid }) => parentPid === shell.pid));
-    for (const { pid } of stopped.values()) isTold = sendSignal(pid, 'SIGINT') || isTold;
+    isReceived = signalShell(wasAsleep || [...stopped.values()].some(({ parentPid }) => parentPid === shell.pid));
+    for (const { pid } of stopped.values()) wasInterrupted = sendSignal(pid, 'SIGINT') || wasInterrupted;
   } finally {
     for (const { pid } of childrenFirst([...stopped.values()])) sendSignal(pid, 'SIGCONT');
     continueShell(shell);
   }
-  await tellAgain([...stopped.values()], { shell, hasGotIt, tellShell, limitMs });
-  return isTold || hasGotIt !== undefined;
+  await resendLost([...stopped.values()], { shell, isReceived, signalShell, limitMs });
+  return wasInterrupted || isReceived !== undefined;
 }
 
 /** Continues what a server left stopped that ended in the middle of an interrupt. */
-export async function continueInterrupted({ shell, find }: Pick<Interrupted, 'shell' | 'find'>): Promise<void> {
+export async function continueInterrupted({ shell, find }: Pick<InterruptOptions, 'shell' | 'find'>): Promise<void> {
   // D: the shell waits for a child of vfork(2) that was stopped.
   if (!['T', 'D'].includes(readStat(shell.pid)?.state ?? '')) return;
   for (const { pid } of childrenFirst(await find())) sendSignal(pid, 'SIGCONT');
@@ -77,7 +77,7 @@ function continueShell(shell: Identity): void {
 
 /** A parent is stopped before its child: a shell with job control would otherwise see the child stop. */
 async function stopAll(
-  shell: Identity, find: Interrupted['find'], stopped: Map<number, ProcessStat>,
+  shell: Identity, find: InterruptOptions['find'], stopped: Map<number, ProcessStat>,
 ): Promise<void> {
   const deadline = performance.now() + stopMs;
   for (;;) {
@@ -86,17 +86,17 @@ async function stopAll(
     const fresh = found.filter(({ pid, startTime }) => stopped.get(pid)?.startTime !== startTime);
     const isLate = performance.now() >= deadline - stopMs / 2;
     for (const stat of fresh) {
-      if (!isLate && ours.has(stat.parentPid) && !standsStill(stat.parentPid)) continue;
+      if (!isLate && ours.has(stat.parentPid) && !isStopped(stat.parentPid)) continue;
       if (sendSignal(stat.pid, 'SIGSTOP')) stopped.set(stat.pid, stat);
     }
-    const isStill = fresh.length === 0 && [shell, ...found].every(({ pid }) => standsStill(pid));
+    const isStill = fresh.length === 0 && [shell, ...found].every(({ pid }) => isStopped(pid));
     if (isStill || performance.now() >= deadline) return;
-    await sleep(stopLookMs);
+    await sleep(stopCheckMs);
   }
 }
 
 /** D: waits for a child of vfork(2) that was stopped before its execve(2), or stops once it leaves the kernel. */
-function standsStill(pid: number): boolean {
+function isStopped(pid: number): boolean {
   const state = readStat(pid)?.state;
   return state === undefined || ['T', 't', 'D', 'Z', 'X'].includes(state);
 }
@@ -120,21 +120,21 @@ function childrenFirst(processes: readonly ProcessStat[]): readonly ProcessStat[
  * the child is still alive although SIGINT would end it. A shell that was just about to wait has not received its
  * signal either.
  */
-async function tellAgain(
+async function resendLost(
   processes: readonly ProcessStat[],
-  { shell, hasGotIt = () => true, tellShell, limitMs }: Told,
+  { shell, isReceived = () => true, signalShell, limitMs }: SentInterrupt,
 ): Promise<void> {
   const deadline = performance.now() + limitMs;
-  let toldAt = performance.now();
+  let resentAt = performance.now();
   for (let checkMs = firstCheckMs; performance.now() < deadline; checkMs = Math.min(checkMs * 1.5, slowestCheckMs)) {
-    if (hasGotIt() && !processes.some(isAliveNow)) return;
+    if (isReceived() && !processes.some(isAliveNow)) return;
     await sleep(checkMs);
-    const deaf = processes.filter((process) => isAliveNow(process) && wouldEndBy(process.pid, 'SIGINT'));
-    if (hasGotIt() && deaf.length === 0) return;
-    for (const { pid } of deaf) sendSignal(pid, 'SIGINT');
+    const unaffected = processes.filter((process) => isAliveNow(process) && wouldEndBy(process.pid, 'SIGINT'));
+    if (isReceived() && unaffected.length === 0) return;
+    for (const { pid } of unaffected) sendSignal(pid, 'SIGINT');
     const sleeps = isAsleep(shell);
-    if (hasGotIt() || (!sleeps && performance.now() - toldAt < busyMs)) continue;
-    tellShell(sleeps);
-    toldAt = performance.now();
+    if (isReceived() || (!sleeps && performance.now() - resentAt < busyMs)) continue;
+    signalShell(sleeps);
+    resentAt = performance.now();
   }
 }

@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { quote } from '../base/text/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
 import {
-  bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile, toldFile,
+  bootstrapFailed, type Dialect, interruptsFile, forcedStopFile, type ShellJob, sleepsFile, fallbackExitFile,
 } from './dialect.ts';
 
 /** What differs between bash(1), zsh(1) and dash(1). */
@@ -43,9 +43,10 @@ interface Posix {
 }
 
 /** Opened for both, which never waits, and then for reading alone, which does not wait any more. */
-const opened = (path: string): string => `exec {__sidecar_hold}<>${path} {__sidecar_in}<${path} {__sidecar_hold}>&-\n`;
-const nothing = (): string => '';
-const closed = 'exec {__sidecar_in}<&-\n';
+const openForReading = (path: string): string =>
+  `exec {__sidecar_hold}<>${path} {__sidecar_in}<${path} {__sidecar_hold}>&-\n`;
+const noCode = (): string => '';
+const closeInput = 'exec {__sidecar_in}<&-\n';
 
 /*
  * A job is interrupted by a signal that the shell traps, so that the shell is never killed by it, as it would be by
@@ -56,7 +57,7 @@ const closed = 'exec {__sidecar_in}<&-\n';
  */
 
 /** The exit code of a stopped command; 130 replaces the status of an interrupted `read`, `wait` or loop. */
-const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; `
+const setStoppedCode = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; `
   + '(*) __sidecar_code=$__sidecar_got ;; esac';
 
 /**
@@ -65,7 +66,7 @@ const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SI
  * write through a link, nor to a FIFO, that the job has put in the place of its files or its directory: if the
  * directory was replaced, `__sidecar_at` is /dev/null.
  */
-const take = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
+const takeCommand = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar_was=$__sidecar_on __sidecar_on=
 if ${builtin} [ "$__sidecar_was" ]; then
 __sidecar_at=/dev/null
@@ -76,10 +77,10 @@ if ${builtin} [ -h "$__sidecar_file" ] ||
 { ${builtin} [ -e "$__sidecar_file" ] && ! ${builtin} [ -f "$__sidecar_file" ]; }
 then /bin/rm -rf -- "$__sidecar_file"; fi
 done
-if ${builtin} [ -e "\${__sidecar_traps%traps}${lastFile}" ]; then __sidecar_was=2; fi
+if ${builtin} [ -e "\${__sidecar_traps%traps}${forcedStopFile}" ]; then __sidecar_was=2; fi
 ${builtin} echo 2>/dev/null ${append}"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
 fi
-${codeOfStopped}`;
+${setStoppedCode}`;
 
 /**
  * Stops a command in bash by `return`, and by a DEBUG trap that leaves one function or file after another (bash(1),
@@ -90,7 +91,7 @@ ${codeOfStopped}`;
  * traps it.
  */
 const stopBash = `__sidecar_got=$?
-${take('builtin', '>>')}
+${takeCommand('builtin', '>>')}
 __sidecar_trap=
 { builtin trap -p INT >|"$__sidecar_at" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_at"; } || builtin :
 case $__sidecar_trap in *__sidecar_stop*|'trap -- - '*) __sidecar_trap= ;; esac
@@ -131,7 +132,7 @@ case $__sidecar_trap in (''|'trap -- - '*) builtin trap 'builtin eval "$__sideca
  * trap interrupts the status of that time, so the first error is made at a status of 0.
  */
 const stopSh = `__sidecar_got=$?
-${take('command', '>>')}
+${takeCommand('command', '>>')}
 if command [ "$__sidecar_was" = 1 ]; then
 command trap >|"$__sidecar_at"
 while IFS= command read -r __sidecar_line; do
@@ -183,7 +184,7 @@ builtin return 0
 const acceptZsh = `__sidecar_depth=\${#funcstack[@]} __sidecar_line=\${options[errexit]}
 __sidecar_leave() {
 [[ $__sidecar_got != 255 ]] || __sidecar_got=130
-${take('builtin', '>>|')}
+${takeCommand('builtin', '>>|')}
 if [[ $__sidecar_was == *trap* ]]; then
 __sidecar_on=2
 builtin kill -INT $$
@@ -215,7 +216,10 @@ const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
   bash: {
     flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', append: '>>', descriptor: 99,
     // If one descriptor is redirected twice, bash keeps what the first redirection opened until both are undone.
-    fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in-', close: { after: closed, instead: closed } },
+    fifo: {
+      open: openForReading, end: noCode, redirect: '<&$__sidecar_in-',
+      close: { after: closeInput, instead: closeInput },
+    },
     interrupts: { accept: acceptBash, around: (run) => run },
   },
   sh: {
@@ -229,7 +233,8 @@ const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
     flags: ['-f', '-o', 'aliases'], builtin: 'builtin', append: '>>|', descriptor: 9,
     // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after another.
     fifo: {
-      open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed },
+      open: openForReading, end: noCode, redirect: '<&$__sidecar_in {__sidecar_in}<&-',
+      close: { after: '', instead: closeInput },
     },
     interrupts: {
       accept: acceptZsh,
@@ -254,7 +259,7 @@ function dialect(shell: Posix): Dialect {
       `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1; ${builtin} . ${quote(environment)}`,
     exports: (variables) => assignments(variables).map((word) => `${builtin} export ${quote(word)}\n`).join(''),
     source: (runFile) => `${builtin} . ${quote(runFile)}\n${builtin} eval "\${__sidecar_end-}"`,
-    run: (job) => runFile(shell, job),
+    run: (job) => createRunFile(shell, job),
     interrupt: 'SIGURG',
   };
 }
@@ -263,7 +268,7 @@ function dialect(shell: Posix): Dialect {
  * With job control (`set -m`), where SIGINT ends a program of a loop, bash leaves all that it is in, and reads its next
  * line: that line then does what is left of this file, see {@link Dialect.source}.
  */
-function runFile(shell: Posix, job: ShellJob): string {
+function createRunFile(shell: Posix, job: ShellJob): string {
   const { directory, id, claim: line, stdin, bootstrap: path } = job;
   const { builtin, descriptor, fifo, interrupts } = shell;
   const file = (name: string): string => quote(`${directory}/${name}`);
@@ -272,7 +277,7 @@ function runFile(shell: Posix, job: ShellJob): string {
   const redirect = isFifo ? fifo.redirect : `<${stdin === 'file' ? file('stdin') : '/dev/null'}`;
   const { after, instead } = isFifo ? fifo.close : { after: '', instead: '' };
   const run =
-    `${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
+    `${path === undefined ? '' : runBootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar=130
 ${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
 __sidecar=$?
@@ -281,7 +286,7 @@ fi
   const end = `__sidecar_end=
 ${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
 __sidecar_on=
-${after}${exit(shell, job)}case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
+${after}${writeExit(shell, job)}case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
 `;
   const open = isFifo ? fifo.open(file('stdin')) : '';
   return `${open}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
@@ -302,7 +307,7 @@ ${isFifo ? fifo.end(file('stdin')) : ''}`;
  * is gone or the disk is full, it is written in the shell's directory; where that fails, too, the shell ends with the
  * code.
  */
-function exit({ builtin, append }: Posix, { directory, id, shell }: ShellJob): string {
+function writeExit({ builtin, append }: Posix, { directory, id, shell }: ShellJob): string {
   const tell = (folders: readonly string[], file: string): string => {
     const is = (test: string): string => `${builtin} [ ${test} ${quote(file)} ]`;
     return `{ ${folders.map((folder) => isFolder(builtin, quote(folder))).join(' && ')} &&
@@ -310,7 +315,7 @@ function exit({ builtin, append }: Posix, { directory, id, shell }: ShellJob): s
 ${builtin} echo "$__sidecar" ${append}${quote(file)}; }`;
   };
   return `${tell([directory], `${directory}/exit`)} ||
-${tell([dirname(shell), shell], `${shell}/${toldFile(id)}`)} ||
+${tell([dirname(shell), shell], `${shell}/${fallbackExitFile(id)}`)} ||
 ${builtin} exit "$__sidecar"
 `;
 }
@@ -321,7 +326,7 @@ function isFolder(builtin: string, path: string): string {
 }
 
 /** The bootstrap prints to stderr, where its faults can be found: the job's stdout is that of its command alone. */
-function bootstrap({ builtin, descriptor }: Posix, path: string, stderr: string): string {
+function runBootstrap({ builtin, descriptor }: Posix, path: string, stderr: string): string {
   return `${builtin} . ${quote(path)} </dev/null >>${stderr} 2>&1 ${descriptor}>&-
 __sidecar=$?
 if ${builtin} [ "$__sidecar" != 0 ]; then ${builtin} echo "${bootstrapFailed} $__sidecar" >>${stderr}; fi

@@ -18,7 +18,7 @@ export const pwsh: Dialect = {
   // The loop opens the control itself, and skips empty lines.
   begin: () => '',
   source: (runFile) => runFile,
-  run,
+  run: createRunFile,
 };
 
 /**
@@ -89,7 +89,7 @@ while ($true) {
 `;
 }
 
-function run({ directory, id, claim: line, stdin, bootstrap: path }: ShellJob): string {
+function createRunFile({ directory, id, claim: line, stdin, bootstrap: path }: ShellJob): string {
   const file = (name: string): string => quote(`${directory}/${name}`);
   const claim = quote(line);
   return `[SidecarNative.Fd]::Stdin(${stdin === 'null' ? `'/dev/null'` : file('stdin')})
@@ -98,7 +98,7 @@ if ([System.IO.File]::ReadAllLines(${file('process')})[0] -ceq ${claim}) {
   $env:SIDECAR_JOB_ID = ${quote(id)}
   $__sidecar_out = __sidecar_open ${file('stdout')}
   $__sidecar_err = __sidecar_open ${file('stderr')}
-${path === undefined ? '' : bootstrap(path)}${evaluate(file('command'), '$__sidecar_out')}
+${path === undefined ? '' : runBootstrap(path)}${evaluate(file('command'), '$__sidecar_out')}
   $__sidecar_out.Dispose()
   $__sidecar_err.Dispose()
   [System.IO.File]::AppendAllText(${file('exit')}, "$__sidecar_code\`n")
@@ -108,7 +108,7 @@ ${path === undefined ? '' : bootstrap(path)}${evaluate(file('command'), '$__side
 }
 
 /** The bootstrap prints to stderr, where its faults can be found: the job's stdout is that of its command alone. */
-function bootstrap(path: string): string {
+function runBootstrap(path: string): string {
   return `${evaluate(quote(path), '$__sidecar_err')}
   if ($__sidecar_code -ne 0) { $__sidecar_err.WriteLine("${bootstrapFailed} $__sidecar_code") }
 `;

@@ -14,11 +14,11 @@ import { isStillLauncher } from '../process/launcher/pool.ts';
 import { parseExit, parseProcessNote } from '../process/launcher/process-note.ts';
 import type { Trash } from '../process/state/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
-import { interruptsFile, lastFile, sleepsFile, toldFile } from './dialect.ts';
+import { interruptsFile, forcedStopFile, sleepsFile, fallbackExitFile } from './dialect.ts';
 import { startPrefix } from './session-record.ts';
 
 /** A shell that was started, and may have ended since. */
-export interface Running {
+export interface StartedShell {
   readonly directory: string;
   readonly identity: Identity;
   /** The control, open for reading and writing: it never waits, and stays open as long as this server runs. */
@@ -38,7 +38,7 @@ export class ReplacedError extends Error {
 
 /** How long a shell may take to start. */
 const startMs = 15_000;
-const startLookMs = 2;
+const startCheckMs = 2;
 /** In the directory of a start: the id and the exit code of the last job that ended. */
 const lastExitFile = 'last-exit';
 const maxNoteBytes = 65_536;
@@ -56,7 +56,7 @@ export function openControl(path: string): number {
  * Removes the directory of a process that has ended, or that no server heard of. If that process starts nevertheless,
  * it finds no control, or a control that has come to its end.
  */
-export function discard(runIn: string, trash: Trash): void {
+export function discardRunDirectory(runIn: string, trash: Trash): void {
   const control = join(runIn, 'control');
   const aside = `${control}.discarded`;
   try {
@@ -78,27 +78,27 @@ export function discard(runIn: string, trash: Trash): void {
  *
  * @throws Error where there is none, or once `isGivenUp`.
  */
-export async function identityIn(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
+export async function waitForIdentity(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
   const deadline = performance.now() + startMs;
   while (performance.now() < deadline && !isGivenUp()) {
     const note = parseProcessNote(readQuietly(runIn, 'process'));
-    if (exitIn(runIn) !== undefined) break;
+    if (readExit(runIn) !== undefined) break;
     // Its launcher may still fail to become the shell. In this order, as an ended process has no command line.
     if (note && !isStillLauncher(note.identity.pid) && isAliveNow(note.identity)) return note.identity;
-    await sleep(startLookMs);
+    await sleep(startCheckMs);
   }
   const said = readQuietly(runIn, 'stderr').trim();
   throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
 }
 
 /** The exit code in a directory; `undefined` until it is complete. */
-export function exitIn(directory: string): number | undefined {
+export function readExit(directory: string): number | undefined {
   return parseExit(readQuietly(directory, 'exit'));
 }
 
 /** The exit code of a job, where the shell could write it only into its own directory; `undefined`: it did not. */
-export function toldExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
-  return parseExit(readQuietly(directory, toldFile(jobId)));
+export function readFallbackExit({ directory }: Pick<StartedShell, 'directory'>, jobId: string): number | undefined {
+  return parseExit(readQuietly(directory, fallbackExitFile(jobId)));
 }
 
 /**
@@ -107,31 +107,31 @@ export function toldExit({ directory }: Pick<Running, 'directory'>, jobId: strin
  *
  * @throws as {@link writeNote}.
  */
-export function noteLastExit({ directory }: Pick<Running, 'directory'>, jobId: string, code: number): void {
+export function noteLastExit({ directory }: Pick<StartedShell, 'directory'>, jobId: string, code: number): void {
   writeNote(directory, lastExitFile, `${jobId} ${code}\n`);
 }
 
 /** The exit code of a job that was the last one of the shell to end; `undefined`: it was not. */
-export function lastExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
+export function readLastExit({ directory }: Pick<StartedShell, 'directory'>, jobId: string): number | undefined {
   const [, id, code] = /^(\S+) (\d+)\n$/.exec(readQuietly(directory, lastExitFile)) ?? [];
   return id === jobId ? Number(code) : undefined;
 }
 
 /** Whether the shell was given another job after this one, which is therefore over. */
-export function hasLaterJob({ directory }: Pick<Running, 'directory'>, jobDirectory: string): boolean {
+export function hasLaterJob({ directory }: Pick<StartedShell, 'directory'>, jobDirectory: string): boolean {
   const noted = readNotedJob(directory).jobDirectory;
   return noted !== undefined && basename(noted) !== basename(jobDirectory);
 }
 
 /** Whether a job has replaced, or closed to the server, what it must write before it gives the shell another job. */
-export function isReplaced({ directory }: Pick<Running, 'directory'>): boolean {
+export function isReplaced({ directory }: Pick<StartedShell, 'directory'>): boolean {
   if (
-    isLink(dirname(directory)) || statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)
+    isLink(dirname(directory)) || statQuietly(directory)?.isDirectory() !== true || !isWritable(directory)
   ) return true;
   return ['job', 'bootstrap'].some((name) => !isMissingOrOurs(join(directory, name)));
 }
 
-function mayWriteIn(directory: string): boolean {
+function isWritable(directory: string): boolean {
   try {
     accessSync(directory, constants.W_OK | constants.X_OK);
     return true;
@@ -141,7 +141,7 @@ function mayWriteIn(directory: string): boolean {
 }
 
 /** How often the shell was interrupted in a job. */
-export function interruptsIn(directory: string): number {
+export function countInterrupts(directory: string): number {
   return statQuietly(join(directory, interruptsFile))?.size ?? 0;
 }
 
@@ -157,8 +157,8 @@ export function noteSleep(directory: string, isAsleep: boolean): void {
 }
 
 /** Notes for the shell to leave the job's command whatever that does on SIGINT. @throws as {@link noteSleep}. */
-export function noteLast(directory: string): void {
-  note(directory, lastFile);
+export function noteForcedStop(directory: string): void {
+  note(directory, forcedStopFile);
 }
 
 function note(directory: string, name: string): void {
@@ -185,29 +185,29 @@ export function noteExit(directory: string, shell: Identity, code: number): void
 }
 
 /** @throws UntrustedFileError where a link has replaced the directory, or that of the session above it. */
-function checkPlace(directory: string): void {
+function checkRunFolder(directory: string): void {
   checkFolder(directory);
   if (basename(directory).startsWith(startPrefix)) checkFolder(dirname(directory));
 }
 
-/** Writes a note into the directory of a start. @throws as {@link checkPlace}; the system's error. */
+/** Writes a note into the directory of a start. @throws as {@link checkRunFolder}; the system's error. */
 export function writeNote(runIn: string, name: string, content: string): void {
-  checkPlace(runIn);
+  checkRunFolder(runIn);
   writeRegular(join(runIn, name), content);
 }
 
 /** Notes for the next server which job the shell has, should both end together, and whether it had a job before. */
-export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
+export function noteJob({ directory, isSeeded, jobDirectory }: StartedShell): void {
   writeNote(directory, 'job', `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
 }
 
-export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'jobDirectory'> {
+export function readNotedJob(directory: string): Pick<StartedShell, 'isSeeded' | 'jobDirectory'> {
   const [, seeded, jobDirectory] = /^(seeded|first) (.+)$/s.exec(readQuietly(directory, 'job')) ?? [];
   return { isSeeded: seeded === 'seeded', jobDirectory };
 }
 
 export function hasHadJob(
-  { isSeeded, jobDirectory, identity }: Pick<Running, 'isSeeded' | 'jobDirectory' | 'identity'>,
+  { isSeeded, jobDirectory, identity }: Pick<StartedShell, 'isSeeded' | 'jobDirectory' | 'identity'>,
 ): boolean {
   return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
 }
@@ -243,7 +243,7 @@ export function hasClaimed(directory: string, shell: Identity): boolean {
 /** The content of a short file; empty if it is missing or cannot be read, or if a link has replaced its directory. */
 export function readQuietly(directory: string, name: string): string {
   try {
-    checkPlace(directory);
+    checkRunFolder(directory);
     return readRegular(join(directory, name), maxNoteBytes).toString('latin1');
   } catch (error) {
     if (!isUnreadable(error)) throw error;

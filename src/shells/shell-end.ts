@@ -16,7 +16,7 @@ import { createFile, statQuietly } from '../base/files/untrusted-file.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
-import { exitIn, hasHadJob, readNotedJob, readQuietly, writeNote } from './run-directory.ts';
+import { readExit, hasHadJob, readNotedJob, readQuietly, writeNote } from './run-directory.ts';
 
 interface EndNote extends ShellEnded {
   readonly jobDirectory: string;
@@ -50,7 +50,7 @@ export function noteKilled(runIn: string, jobDirectory: string): void {
  */
 export function noteEnded(runIn: string, jobDirectory: string, code: number | undefined): ShellEnded {
   const isKilled = readEnded(runIn, jobDirectory)?.reason === 'killed';
-  const ended: ShellEnded = defined({ reason: isKilled ? 'killed' : reasonOf(runIn, code), exitCode: code });
+  const ended: ShellEnded = defined({ reason: isKilled ? 'killed' : classifyEnd(runIn, code), exitCode: code });
   writeEnd(runIn, { ...ended, jobDirectory });
   return ended;
 }
@@ -71,7 +71,7 @@ export function startAfter(runIn: string | undefined, start: number): ShellStart
   // No state was lost with the shell: what was lost before it still has to be reported.
   if (process === undefined || !hasHadJob({ ...noted, identity: process.identity }))
     return { ...readStarted(runIn) ?? { reason: 'gone' }, start };
-  const code = exitIn(runIn);
+  const code = readExit(runIn);
   const ended = noted.jobDirectory === undefined ? undefined : readEnded(runIn, noted.jobDirectory);
   if (ended !== undefined) return { ...ended, start };
   return defined({
@@ -103,7 +103,7 @@ export function shellGone(sessionKey: string, why: string): ProblemError {
 }
 
 /** A code of 128+n stands for signal n. */
-function reasonOf(runIn: string, code: number | undefined): ShellEnded['reason'] {
+function classifyEnd(runIn: string, code: number | undefined): ShellEnded['reason'] {
   if (code === undefined) return isFromBefore(runIn) ? 'machine_restarted' : 'unknown';
   return code > 128 && code <= 128 + 64 ? 'signal' : 'exit';
 }

@@ -19,14 +19,14 @@ import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { Trash } from '../process/state/trash.ts';
-import { dialects } from './dialects.ts';
-import { findShells } from './found.ts';
+import { dialects } from './dialect-registry.ts';
+import { findShells } from './find-shells.ts';
 import type { ShellLaunch, ShellRequest } from './request.ts';
 import {
   folderName, parseSession, readSessionFile, type SessionRecord, shellMark, writeSession,
 } from './session-record.ts';
 import { Shell } from './shell.ts';
-import { findStrays } from './strays.ts';
+import { findOrphanedShells } from './orphaned-shells.ts';
 import { shellGone } from './shell-end.ts';
 
 export interface ShellsOptions {
@@ -53,7 +53,7 @@ export interface ShellsConnection {
 
 const longestSweepMs = 30_000;
 /** The delay of the look through all processes, which would hold up the start of the server. */
-const strayLookMs = 1000;
+const orphanCheckMs = 1000;
 
 /** Runs jobs in shells that outlive them, and reports by {@link JobEvents}. One job per session at a time. */
 export class Shells {
@@ -103,21 +103,21 @@ export class Shells {
 
   connect(connection: ShellsConnection): void {
     this.#connection = connection;
-    if (this.#options.takeFifo) void this.#endStrays();
+    if (this.#options.takeFifo) void this.#endOrphanedShells();
   }
 
   /** Ends the shells of earlier servers whose session is gone: they can be given no job any more. */
-  async #endStrays(): Promise<void> {
+  async #endOrphanedShells(): Promise<void> {
     const { stateDir, log } = this.#options;
     const before = ticksNow();
-    await sleep(strayLookMs, undefined, { ref: false });
+    await sleep(orphanCheckMs, undefined, { ref: false });
     if (this.#isClosed) return;
     try {
       const isKnown = (mark: string): boolean =>
         this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
-      const strays = await findStrays({ folder: this.#folder, stateDir, before }, isKnown);
+      const orphans = await findOrphanedShells({ folder: this.#folder, stateDir, before }, isKnown);
       // All at once, as they share the looks through all processes.
-      await Promise.all(strays.map(async ({ mark, leader }) => {
+      await Promise.all(orphans.map(async ({ mark, leader }) => {
         log.warn('ending a shell whose session is gone', { pid: leader.pid });
         await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
       }));
@@ -139,10 +139,10 @@ export class Shells {
       const { shell } = known.record;
       if (wanted !== undefined && wanted !== shell) {
         throw new ProblemError('session_conflict',
-          `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; `
+          `Cannot run the command by ${wanted}: session ${quoteKey(sessionKey)} has ${shell}; `
             + 'delete it, or use another sessionKey');
       }
-      if (requireShell === true && known.isIdle && !known.hasState) throw known.gone();
+      if (requireShell === true && known.isIdle && !known.hasState) throw known.goneError();
       this.#try(() => { if (bootstrapCommand !== undefined) known.setBootstrap(bootstrapCommand); });
       return shell;
     }
@@ -151,7 +151,7 @@ export class Shells {
     const { maxSessions } = this.#options;
     if (this.#shells.size >= maxSessions) {
       throw new ProblemError('too_many_sessions',
-        `Cannot open session ${shown(sessionKey)}: there are ${maxSessions} already; delete one`);
+        `Cannot open session ${quoteKey(sessionKey)}: there are ${maxSessions} already; delete one`);
     }
     const record: SessionRecord = {
       sessionKey, shell, createdAt: this.#now(), workdir, env,
@@ -248,12 +248,12 @@ export class Shells {
   #get(sessionKey: string): Shell {
     const shell = this.#shells.get(sessionKey);
     if (!shell) throw new ProblemError('session_not_found',
-      `Cannot find session ${shown(sessionKey)}: there is none, or it was deleted`);
+      `Cannot find session ${quoteKey(sessionKey)}: there is none, or it was deleted`);
     return shell;
   }
 
   #of(id: string): Shell | undefined {
-    return [...this.#shells.values()].find((shell) => shell.has(id));
+    return [...this.#shells.values()].find((shell) => shell.hasJob(id));
   }
 
   #open(directory: string, record: SessionRecord): Shell {
@@ -348,7 +348,7 @@ function unconnected(): never {
   throw new Error('Cannot use a persistent shell: there are no jobs yet');
 }
 
-function shown(sessionKey: string): string {
+function quoteKey(sessionKey: string): string {
   return JSON.stringify(sessionKey.slice(0, 64));
 }
 

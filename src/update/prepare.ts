@@ -64,7 +64,7 @@ export async function prepare(release: Release, staging: string, options: Prepar
   onStep('verifying');
   await verifyFiles(folder, hashes, { signal });
   mustHaveProgram(release.version, hashes);
-  await mustBeItself(folder, release);
+  await assertSameRelease(folder, release);
   return folder;
 }
 
@@ -100,7 +100,7 @@ function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): 
 }
 
 /** Checks name and version: a tarball may hold another package than its metadata say, signed or not. */
-async function mustBeItself(folder: string, { version, proof }: Release): Promise<void> {
+async function assertSameRelease(folder: string, { version, proof }: Release): Promise<void> {
   const described = await readPackage(folder, version);
   const name = proof.kind === 'npm' ? proof.name : described.name;
   if (described.name === name && described.version === version) return;

@@ -11,7 +11,7 @@ import type { Registry } from './sources/npmrc.ts';
 import type { SourceSpec } from './sources/spec.ts';
 import type { TrustedKeys } from './trust/trusted-keys.ts';
 import type { UpdateExecutor } from './update-service.ts';
-import type { Release as ReleaseName } from './versions/version-state.ts';
+import type { ReleaseName as ReleaseName } from './versions/version-state.ts';
 import type { Versions } from './versions/version-store.ts';
 
 export interface UpdaterOptions {

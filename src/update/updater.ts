@@ -140,7 +140,7 @@ export class Updater implements UpdateService {
           { version: release.version },
         );
       }
-      if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
+      if (isWanted) await this.#try(emptyRequest, () => Promise.resolve(release));
     } catch (error) {
       // The failure of an attempt was logged there.
       log.debug('no update by itself', { reason: classifyFailure(error).reason });
@@ -168,7 +168,7 @@ export class Updater implements UpdateService {
         'Cannot update: there is no wrapper to carry it out; start the server with `sidecar serve --wrapper`',
       );
     }
-    if (this.#attempt) throw underWay(this.#attempt);
+    if (this.#attempt) throw updateInProgress(this.#attempt);
     const jobs = running();
     if (ifIdle === true && jobs > 0) {
       throw new ProblemError(
@@ -287,7 +287,7 @@ function loadEngine(): Promise<typeof import('./engine.ts')> {
   return import('./engine.ts');
 }
 
-const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
+const emptyRequest: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
 
 /** The outcome as clients get it. */
 function outcomeOf(outcome: UpdateOutcome | null, own: string | null): UpdateState['lastOutcome'] {
@@ -297,7 +297,7 @@ function outcomeOf(outcome: UpdateOutcome | null, own: string | null): UpdateSta
   return { status, from: from ?? own, to: status === 'failed' ? to : to ?? own, ...rest };
 }
 
-function underWay({ version, step }: Attempt): ProblemError {
+function updateInProgress({ version, step }: Attempt): ProblemError {
   const which = version === null ? 'one' : `the update to ${version}`;
   return new ProblemError('update_in_progress', `Cannot update: ${which} is under way already (${step})`);
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { isOwn } from '../process/state/state-directory.ts';
 import { compareVersions } from '../update/versions/semver.ts';
-import { isBad, parseVersionState, type Release, type VersionState } from '../update/versions/version-state.ts';
+import { isBad, parseVersionState, type ReleaseName, type VersionState } from '../update/versions/version-state.ts';
 import { Versions } from '../update/versions/version-store.ts';
 
 /** Number of versions kept. */
@@ -54,7 +54,7 @@ export class InstalledReleases {
   }
 
   /** `undefined` where the release has no program, or one that another user may have written. */
-  available(release: Release): Release | undefined {
+  available(release: ReleaseName): ReleaseName | undefined {
     if (release === null) return release;
     const isOurs = isOwn(this.mainOf(release)) && isOwn(this.#versions.directoryOf(release));
     return isOurs ? release : undefined;

@@ -5,7 +5,7 @@
  * @module
  */
 import { replacedExitCode } from '../update/wrapper-link/messages.ts';
-import type { Probation, Release } from '../update/versions/version-state.ts';
+import type { Probation, ReleaseName } from '../update/versions/version-state.ts';
 
 /**
  * How a server ended, or why it must be ended. In the last two cases it still runs: the wrapper ends it before it acts
@@ -22,16 +22,16 @@ export type Ending =
 /** The server that ended, and the circumstances. */
 export interface EndedServer {
   readonly ending: Ending;
-  readonly version: Release;
+  readonly version: ReleaseName;
   readonly isInProbation: boolean;
   /** The wrapper was told to stop. */
   readonly isStopping: boolean;
   /** The server reported that it had been told to stop. */
   readonly wasToldToStop: boolean;
   /** The release to roll back to; `undefined`: none. */
-  readonly previous: Release | undefined;
+  readonly previous: ReleaseName | undefined;
   /** The current release, as just read from disk; `undefined`: none is installed. */
-  readonly next: Release | undefined;
+  readonly next: ReleaseName | undefined;
   /** Crashes in a row before this ending. */
   readonly crashes: number;
   /** Milliseconds since the server was ready, by the monotonic clock; `undefined`: it never was. */
@@ -50,9 +50,9 @@ export type RestartDecision =
   /** Starts the same version again. `crashes`: the new count. */
   | { readonly type: 'restart'; readonly afterMs: number; readonly crashes: number }
   /** At once. `from` is marked bad with the given reason. */
-  | { readonly type: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
+  | { readonly type: 'roll_back'; readonly from: string; readonly to: ReleaseName; readonly reason: string }
   /** At once. */
-  | { readonly type: 'switch'; readonly to: Release };
+  | { readonly type: 'switch'; readonly to: ReleaseName };
 
 export interface WrapperTimings {
   /** Delay after a first crash, before jitter; it doubles with each crash. */
@@ -157,7 +157,7 @@ export function probationEnds(
 
 /** Describes the ending, for the log and as the reason of a roll-back. */
 export function describeEnding(ending: Ending, upMs: number | undefined): string {
-  const when = upMs === undefined ? 'before it was ready' : `${inSeconds(upMs)} after it was ready`;
+  const when = upMs === undefined ? 'before it was ready' : `${formatSeconds(upMs)} after it was ready`;
   switch (ending.type) {
     case 'exited':
       return `it exited with code ${ending.code} ${when}`;
@@ -166,7 +166,7 @@ export function describeEnding(ending: Ending, upMs: number | undefined): string
     case 'not_started':
       return `it could not be started: ${ending.reason}`;
     case 'not_ready':
-      return `it was not ready within ${inSeconds(ending.afterMs)}`;
+      return `it was not ready within ${formatSeconds(ending.afterMs)}`;
     case 'unhealthy':
       return `its health check failed: ${ending.reason}`;
   }
@@ -199,6 +199,6 @@ function exitCodeOf(ending: Ending): number {
   }
 }
 
-function inSeconds(durationMs: number): string {
+function formatSeconds(durationMs: number): string {
   return `${Number((durationMs / 1000).toFixed(1))} s`;
 }

@@ -5,12 +5,12 @@
 import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ToServer, type ToWrapper, readMessage } from '../update/wrapper-link/messages.ts';
-import type { Release } from '../update/versions/version-state.ts';
+import type { ReleaseName } from '../update/versions/version-state.ts';
 import type { Ending } from './restart-decision.ts';
 
 /** The program of a server process. */
 export interface ServerProgram {
-  readonly release: Release;
+  readonly release: ReleaseName;
   /** The file that Node runs. */
   readonly main: string;
   readonly execArgv: readonly string[];

@@ -16,7 +16,7 @@ import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/wrapper-link/messages.ts';
 import { compareVersions, isVersion } from '../update/versions/semver.ts';
 import {
-  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release,
+  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type ReleaseName,
   rollBack,
 } from '../update/versions/version-state.ts';
 import { ServerProcess, type ServerProgram } from './server-process.ts';
@@ -169,7 +169,7 @@ export class Wrapper {
   }
 
   /** Gets ready for the next start. @returns The release to start. */
-  async #prepare(decision: Exclude<RestartDecision, { type: 'stop' }>, release: Release): Promise<Release> {
+  async #prepare(decision: Exclude<RestartDecision, { type: 'stop' }>, release: ReleaseName): Promise<ReleaseName> {
     // They may hold the state directory until they are gone.
     for (const child of this.#draining) await child.end(stopMs);
     await endOrphan(this.#options.stateDir, this.#log)
@@ -355,7 +355,7 @@ export class Wrapper {
    *
    * @param current The version that runs.
    */
-  #prune(current: Release): void {
+  #prune(current: ReleaseName): void {
     const releases = [this.#active, ...this.#draining]
       .flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
     void this.#releases.prune(this.#nameOf(current), releases);
@@ -370,7 +370,7 @@ export class Wrapper {
     this.#releases.change((state) => markFailed(state, attempt, seconds()));
   }
 
-  #launch(release: Release, role: 'server' | 'standby'): ServerProcess {
+  #launch(release: ReleaseName, role: 'server' | 'standby'): ServerProcess {
     const child: ServerProcess = new ServerProcess(
       this.#programOf(release), role, (message) => this.#handleMessage(child, message),
     );
@@ -389,14 +389,14 @@ export class Wrapper {
     });
   }
 
-  #programOf(release: Release): ServerProgram {
+  #programOf(release: ReleaseName): ServerProgram {
     const { own: { main, execArgv }, args } = this.#options;
     return release === null
       ? { release, main, execArgv, args }
       : { release, main: this.#releases.mainOf(release), execArgv: [], args };
   }
 
-  #firstRelease(): Release {
+  #firstRelease(): ReleaseName {
     const { current, own } = this.#releases.state;
     if (current === null) return null;
     const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
@@ -415,7 +415,7 @@ export class Wrapper {
    * Counts a start. A new version may crash its wrapper or the whole machine, so too many starts in probation roll it
    * back.
    */
-  #countStart(current: string): Release {
+  #countStart(current: string): ReleaseName {
     this.#releases.change(countStart);
     const { probation, previous } = this.#releases.state;
     if (probation === null || (probation.starts ?? 0) < mostStarts) return current;
@@ -430,7 +430,7 @@ export class Wrapper {
     return release !== null && this.#releases.state.probation?.version === release;
   }
 
-  #nameOf(release: Release): string {
+  #nameOf(release: ReleaseName): string {
     return release ?? this.#options.own.version;
   }
 }

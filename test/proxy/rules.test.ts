@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProxyError } from '../../src/proxy/proxy-error.ts';
+import { basicAuthorization } from '../../src/base/basic-authorization.ts';
 import { reportProxies } from '../../src/proxy/report.ts';
-import { proxyAuthorization, proxyRules, proxySettings, shownProxy } from '../../src/proxy/rules.ts';
+import { describeProxy, proxyRules, proxySettings } from '../../src/proxy/rules.ts';
 import { throwsWith } from '../support/errors.ts';
 
 const proxy = 'http://proxy.example:3128';
 
 function shown(environment: { readonly [name: string]: string }, address: string): string | undefined {
   const found = proxyRules(environment)(new URL(address));
-  return found && shownProxy(found);
+  return found && describeProxy(found);
 }
 
 function isDirect(noProxy: string, address: string): boolean {
@@ -88,8 +89,8 @@ test('user and password are percent-decoded, and are not shown', () => {
   const environment = { HTTPS_PROXY: 'us%40er:p%3Aw%@proxy.example:3128' };
   const found = proxyRules(environment)(new URL('https://x.example'));
   assert.ok(found);
-  assert.equal(proxyAuthorization(found), `Basic ${Buffer.from('us@er:p%3Aw%').toString('base64')}`);
-  assert.equal(shownProxy(found), 'http://proxy.example:3128 (HTTPS_PROXY)');
+  assert.equal(basicAuthorization(found.url), `Basic ${Buffer.from('us@er:p%3Aw%').toString('base64')}`);
+  assert.equal(describeProxy(found), 'http://proxy.example:3128 (HTTPS_PROXY)');
   assert.deepEqual(reportProxies(proxySettings({ ...environment, http_proxy: 'p:1', NO_PROXY: 'x' })), [
     {
       name: 'https-proxy', value: 'http://********@proxy.example:3128', variable: 'HTTPS_PROXY', hasCredentials: true,

@@ -50,7 +50,7 @@ describe('interruptCommand()', { skip }, () => {
       looks += 1;
       return (await find()).filter(({ pid }) => looks > 1 || pid === identity.pid);
     };
-    assert.equal(await interruptCommand({ shell, find: findLate, tellShell: () => undefined, limitMs: 1000 }), true);
+    assert.equal(await interruptCommand({ shell, find: findLate, signalShell: () => undefined, limitMs: 1000 }), true);
     assert.deepEqual(await ended, [null, 'SIGINT']);
   });
 
@@ -59,23 +59,23 @@ describe('interruptCommand()', { skip }, () => {
     const { child, find, identity } = await start(t, 'trap "echo caught" INT; echo in; while :; do read -r -t 0.01 <> <(:); done');
     const said: string[] = [];
     child.stdout?.on('data', (chunk: Buffer) => said.push(chunk.toString()));
-    await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 });
+    await interruptCommand({ shell, find, signalShell: () => undefined, limitMs: 1000 });
     await until(() => said.join('').includes('caught'), { what: 'the trap' });
     assert.notEqual(readStat(identity.pid)?.state, 'T');
     assert.equal(said.join(''), 'caught\n');
   });
 
-  it('tells the shell again that has not got it, and says that nothing could be told', async (t) => {
+  it('tells the shell again that has not got it, and says that nothing could be signalled', async (t) => {
     const shell = await idleShell(t);
     const find = async (): Promise<readonly ProcessStat[]> => [];
-    const told: boolean[] = [];
-    const tellShell = (isAsleep: boolean): (() => boolean) => {
-      told.push(isAsleep);
-      return () => told.length >= 3;
+    const signalled: boolean[] = [];
+    const signalShell = (isAsleep: boolean): (() => boolean) => {
+      signalled.push(isAsleep);
+      return () => signalled.length >= 3;
     };
-    const isTold = await interruptCommand({ shell, find, tellShell, limitMs: 30_000 });
-    assert.deepEqual([isTold, told.length, told[0]], [true, 3, true]);
-    assert.equal(await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 }), false);
+    const wasInterrupted = await interruptCommand({ shell, find, signalShell, limitMs: 30_000 });
+    assert.deepEqual([wasInterrupted, signalled.length, signalled[0]], [true, 3, true]);
+    assert.equal(await interruptCommand({ shell, find, signalShell: () => undefined, limitMs: 1000 }), false);
   });
 
   it('lets no shell with job control see that its program was stopped', async (t) => {
@@ -94,7 +94,7 @@ describe('interruptCommand()', { skip }, () => {
     child.stdout?.on('data', (chunk: Buffer) => { said += chunk.toString(); });
     const find = async (): Promise<readonly ProcessStat[]> => [sleeper];
     for (let count = 0; count < 100; count += 1) {
-      await interruptCommand({ shell: identity, find, tellShell: () => undefined, limitMs: 1000 });
+      await interruptCommand({ shell: identity, find, signalShell: () => undefined, limitMs: 1000 });
       assert.deepEqual([said, child.exitCode], ['', null], `interrupt ${count}`);
     }
   });

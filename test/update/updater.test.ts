@@ -34,7 +34,7 @@ const program = { 'dist/cli/main.js': 'console.log("it runs")\n' };
 const timings = { findMs: 20_000, stalledMs: 10_000, backoffMs: 1, lookMs: 5 };
 const tarball = tarballPath(name, '1.0.1');
 const next: PackageVersion = { version: '1.0.1', tarball: tarballOf('1.0.1') };
-const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
+const emptyRequest: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
 
 interface FakeExecutor extends UpdateExecutor {
   isConnected: boolean;
@@ -109,7 +109,7 @@ function setUp(t: TestContext, options: Options & { readonly switchTo?: () => Pr
   atEnd(t, () => updater.close());
   return {
     updater, executor, versions, directory, stateDir, folder, logged,
-    begin: (request = {}) => updater.begin({ ...noWishes, ...request }),
+    begin: (request = {}) => updater.begin({ ...emptyRequest, ...request }),
     ended: async () => { await until(() => updater.state().progress === null, { what: 'the update has ended' }); },
   };
 }
@@ -173,7 +173,7 @@ describe('Updater.begin() installs', () => {
       log: recorder([]), probationSeconds: 60, automatic: undefined,
     });
     atEnd(t, () => updater.close());
-    await updater.begin(noWishes);
+    await updater.begin(emptyRequest);
     await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(registry.requests.map(({ headers }) => headers.authorization), ['Bearer secret', 'Bearer secret']);
     assert.deepEqual(elsewhere.requests.map(({ headers }) => headers.authorization), [undefined]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  beginProbation, confirm, noVersions, type Release, rollBack, type VersionState,
+  beginProbation, confirm, noVersions, type ReleaseName, rollBack, type VersionState,
 } from '../../src/update/versions/version-state.ts';
 import {
   decideRestart, type RestartDecision, defaultTimings, describeEnding, type EndedServer, type Ending, mostRefusals, probationEnds, restartDelayMs,
@@ -33,8 +33,8 @@ const unhealthy: Ending = { type: 'unhealthy', reason: 'it answered with 503' };
 const stop = (exitCode = 0): RestartDecision => ({ type: 'stop', exitCode });
 /** With the longest delay that the jitter allows. */
 const restart = (afterMs = 500, crashes = 1): RestartDecision => ({ type: 'restart', afterMs, crashes });
-const goTo = (to: Release): RestartDecision => ({ type: 'switch', to });
-const goBack = (reason: string, to: Release = '1.0.0'): RestartDecision => ({ type: 'roll_back', from: '1.0.1', to, reason });
+const goTo = (to: ReleaseName): RestartDecision => ({ type: 'switch', to });
+const goBack = (reason: string, to: ReleaseName = '1.0.0'): RestartDecision => ({ type: 'roll_back', from: '1.0.1', to, reason });
 
 const table: readonly (readonly [what: string, ended: EndedServer, decision: RestartDecision])[] = [
   ['an exit with 0 stops', { ...proven, ending: exited(0) }, stop()],

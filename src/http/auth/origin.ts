@@ -5,6 +5,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { isLoopbackName } from '../../base/loopback.ts';
 import { ParseError, refuse } from '../../base/parse.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 
@@ -110,10 +111,6 @@ export function hostName(host: string): string {
   const match = /^(\[[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w.~%!$&'()*+,;=-]*)(?::\d{0,5})?$/i.exec(host);
   if (!match) throw new ParseError('header Host', 'expected a host name with or without a port');
   return (match[1] ?? '').toLowerCase().replace(/\.$/, '');
-}
-
-function isLoopbackName(name: string): boolean {
-  return name === 'localhost' || name === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(name);
 }
 
 function isHostRepeated(rawHeaders: readonly string[]): boolean {

@@ -150,7 +150,7 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
   return {
     backend: 'script', pid: Number(pid),
     write: (bytes) => !stdin.writable || stdin.write(bytes),
-    resize: sizeKeeper(tty, options.env),
+    resize: createResizer(tty, options.env),
     pause: () => { stdout.pause(); },
     resume: () => { stdout.resume(); },
   };
@@ -162,7 +162,7 @@ function pathOf(program: string, env: PtyOptions['env']): string {
 }
 
 /** Runs one stty(1) at a time; the last size wins. */
-function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (size: TerminalSize) => Promise<void> {
+function createResizer(tty: string, env: { readonly [name: string]: string }): (size: TerminalSize) => Promise<void> {
   let wanted: TerminalSize | undefined;
   let working: Promise<void> | undefined;
   const work = async (): Promise<void> => {

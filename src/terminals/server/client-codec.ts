@@ -38,13 +38,13 @@ export class ClientCodec {
   /** Encodes output for sending; `undefined` while there is only a part of a character. */
   output(bytes: Buffer): string | Buffer | undefined {
     if (this.#isBinary) return bytes.length === 0 ? undefined : bytes;
-    return shown(this.#decoder.decode(bytes, { stream: true }));
+    return printableText(this.#decoder.decode(bytes, { stream: true }));
   }
 
   /** What remains of an incomplete character. */
   rest(): string | undefined {
     if (this.#isBinary) return undefined;
-    const text = shown(this.#decoder.decode());
+    const text = printableText(this.#decoder.decode());
     this.#decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     return text;
   }
@@ -54,7 +54,7 @@ export class ClientCodec {
   }
 }
 
-function shown(text: string): string | undefined {
+function printableText(text: string): string | undefined {
   const visible = text.startsWith('\0') ? text.replace(/^\0+/, '') : text;
   return visible === '' ? undefined : visible;
 }

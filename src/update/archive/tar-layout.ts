@@ -18,7 +18,7 @@ const maxPathBytes = 240;
  */
 const device = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[ ]*(?:\.|$)/i;
 
-interface Place {
+interface LayoutEntry {
   readonly path: string;
   readonly kind: 'file' | 'directory';
   /** A folder that no entry names, only the path of something in it. */
@@ -28,11 +28,11 @@ interface Place {
 /**
  * Keeps the paths of a tarball apart: each is used once, and differs from the others also on a disk that ignores case.
  */
-export class Layout {
+export class TarLayout {
   readonly #maxPlaces: number;
   readonly #platform: NodeJS.Platform;
   /** The target itself is the first, and always exists. */
-  readonly #places = new Map<string, Place>([['', { path: '', kind: 'directory', isImplied: true }]]);
+  readonly #places = new Map<string, LayoutEntry>([['', { path: '', kind: 'directory', isImplied: true }]]);
 
   /**
    * @param options.maxPlaces Largest number of files and folders, including folders that are only implied by a path.
@@ -59,7 +59,7 @@ export class Layout {
   }
 
   /** @returns Whether the path is new. */
-  #take(entry: string, place: Place): boolean {
+  #take(entry: string, place: LayoutEntry): boolean {
     const key = fold(place.path);
     const other = this.#places.get(key);
     const fault = other && conflict(place, other);
@@ -121,7 +121,7 @@ function fold(path: string): string {
   return path.normalize('NFD').toUpperCase().normalize('NFD');
 }
 
-function conflict(place: Place, other: Place): string | undefined {
+function conflict(place: LayoutEntry, other: LayoutEntry): string | undefined {
   if (place.path !== other.path) {
     return `its path differs only by case, or how characters are composed, from "${other.path}"`;
   }

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import type { TarEntry } from './tar-entries.ts';
-import { Layout } from './tar-layout.ts';
+import { TarLayout } from './tar-layout.ts';
 import { TarballError } from '../errors.ts';
 
 export interface UnpackOptions {
@@ -80,7 +80,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 async function writeAll(entries: AsyncIterable<TarEntry>, target: string, options: UnpackOptions): Promise<Unpacked> {
   const { maxBytes, maxFiles, signal, onFile } = options;
-  const layout = new Layout({ maxPlaces: maxFiles });
+  const layout = new TarLayout({ maxPlaces: maxFiles });
   let [files, bytes] = [0, 0];
   for await (const entry of entries) {
     signal?.throwIfAborted();

@@ -8,7 +8,7 @@ import type { Fetch } from '../../proxy/proxied-fetch.ts';
 import { chunks } from './chunks.ts';
 import { type Headers, request } from './request.ts';
 import { withRetries } from './retry.ts';
-import { type Watch, watch } from './stall-timeout.ts';
+import { type StallGuard, createStallGuard } from './stall-timeout.ts';
 import { SourceError } from '../errors.ts';
 import { redactUrl } from '../redact-url.ts';
 
@@ -63,12 +63,12 @@ interface Part {
 async function fill(part: Part, url: URL, options: DownloadOptions): Promise<void> {
   const { stalledMs = 30_000, signal, headers, fetch } = options;
   await withRetries(async () => {
-    const bounds = watch({ stalledMs, signal });
+    const stallGuard = createStallGuard({ stalledMs, signal });
     try {
-      const call = { url, what: `download ${redactUrl(url)}`, headers, watch: bounds, fetch };
+      const call = { url, what: `download ${redactUrl(url)}`, headers, stallGuard, fetch };
       await continueWith(part, call, options.maxBytes);
     } finally {
-      bounds.close();
+      stallGuard.close();
     }
   }, options);
 }
@@ -77,7 +77,7 @@ interface Call {
   readonly url: URL;
   readonly what: string;
   readonly headers: Headers | undefined;
-  readonly watch: Watch;
+  readonly stallGuard: StallGuard;
   readonly fetch: Fetch | undefined;
 }
 
@@ -85,7 +85,7 @@ async function continueWith(part: Part, call: Call, maxBytes: number): Promise<v
   const response = await resumed(part, call) ?? await fresh(part, call);
   const { what } = call;
   if (part.totalBytes !== undefined && part.totalBytes > maxBytes) throw tooLarge(what, maxBytes);
-  for await (const piece of chunks(response, what, call.watch)) {
+  for await (const piece of chunks(response, what, call.stallGuard)) {
     if (part.sizeBytes + piece.byteLength > maxBytes) throw tooLarge(what, maxBytes);
     await append(part, piece);
   }
@@ -123,10 +123,10 @@ async function fresh(part: Part, call: Call): Promise<Response> {
 }
 
 async function send(call: Call, range: Headers, accept: readonly number[]): Promise<Response> {
-  const { url, what, watch } = call;
+  const { url, what, stallGuard } = call;
   // Asks for the bytes as stored: with compression in transit, a range and a length would mean something else.
   const headers = { ...call.headers, ...range, 'accept-encoding': 'identity' };
-  const response = await request({ url, what, watch, accept, headers, fetch: call.fetch });
+  const response = await request({ url, what, stallGuard, accept, headers, fetch: call.fetch });
   const encoding = response.headers.get('content-encoding') ?? 'identity';
   if (encoding === 'identity') return response;
   await response.body?.cancel();

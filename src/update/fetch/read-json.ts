@@ -8,7 +8,7 @@ import { redactUrl } from '../redact-url.ts';
 import { chunks } from './chunks.ts';
 import { type Headers, request } from './request.ts';
 import { type RetryOptions, withRetries } from './retry.ts';
-import { type Watch, stalled, watch } from './stall-timeout.ts';
+import { type StallGuard, createStallGuard, stallError } from './stall-timeout.ts';
 
 export interface ReadOptions extends RetryOptions {
   /** Limit on the size after decompression. */
@@ -30,7 +30,7 @@ export async function readJson(url: URL, options: ReadOptions): Promise<unknown>
   const leave = (): void => limit.abort(signal?.reason);
   if (signal?.aborted) leave();
   signal?.addEventListener('abort', leave, { once: true });
-  const overdue = setTimeout(() => limit.abort(stalled(what, withinMs)), withinMs);
+  const overdue = setTimeout(() => limit.abort(stallError(what, withinMs)), withinMs);
   try {
     return await withRetries(
       () => readOnce(url, what, { ...options, signal: limit.signal }),
@@ -44,23 +44,23 @@ export async function readJson(url: URL, options: ReadOptions): Promise<unknown>
 
 async function readOnce(url: URL, what: string, options: ReadOptions): Promise<unknown> {
   const { maxBytes, stalledMs = 30_000, signal, fetch } = options;
-  const bounds = watch({ stalledMs, signal });
+  const stallGuard = createStallGuard({ stalledMs, signal });
   try {
     const headers = { accept: 'application/json', ...options.headers };
-    const response = await request({ url, headers, what, watch: bounds, fetch });
-    return parsed(await bodyOf(response, { what, maxBytes, watch: bounds }), what);
+    const response = await request({ url, headers, what, stallGuard, fetch });
+    return parseJson(await readBody(response, { what, maxBytes, stallGuard }), what);
   } finally {
-    bounds.close();
+    stallGuard.close();
   }
 }
 
-async function bodyOf(
+async function readBody(
   response: Response,
-  { what, maxBytes, watch }: { what: string; maxBytes: number; watch: Watch },
+  { what, maxBytes, stallGuard }: { what: string; maxBytes: number; stallGuard: StallGuard },
 ): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
-  for await (const piece of chunks(response, what, watch)) {
+  for await (const piece of chunks(response, what, stallGuard)) {
     sizeBytes += piece.byteLength;
     if (sizeBytes > maxBytes) {
       throw new SourceError('too_large', `Cannot ${what}: it is larger than ${maxBytes} bytes; check the address`);
@@ -70,7 +70,7 @@ async function bodyOf(
   return Buffer.concat(pieces, sizeBytes);
 }
 
-function parsed(bytes: Buffer, what: string): unknown {
+function parseJson(bytes: Buffer, what: string): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (error) {

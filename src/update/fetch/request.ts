@@ -3,15 +3,17 @@
  * {@link SourceError}.
  * @module
  */
+import { basicAuthorization } from '../../base/basic-authorization.ts';
+import { defined } from '../../base/defined.ts';
 import { ProxyError } from '../../proxy/proxy-error.ts';
 import type { Fetch } from '../../proxy/proxied-fetch.ts';
 import { SourceError } from '../errors.ts';
 import { redactUrl } from '../redact-url.ts';
-import type { Watch } from './stall-timeout.ts';
+import type { StallGuard } from './stall-timeout.ts';
 
 export interface Headers { readonly [name: string]: string }
 
-export interface Request {
+export interface FetchCall {
   /** A user and password in it are sent as `Authorization`, to its own origin only. */
   readonly url: URL;
   readonly headers?: Headers | undefined;
@@ -19,7 +21,7 @@ export interface Request {
   readonly accept?: readonly number[];
   /** For messages: `download https://…`. */
   readonly what: string;
-  readonly watch: Watch;
+  readonly stallGuard: StallGuard;
   /** Default: the global one. */
   readonly fetch?: Fetch | undefined;
 }
@@ -30,13 +32,13 @@ const redirects = [301, 302, 303, 307, 308];
 const secrets = ['authorization', 'cookie'];
 
 /** Resolves when the headers have arrived; the caller must read or cancel the body. */
-export async function request(call: Request): Promise<Response> {
+export async function request(call: FetchCall): Promise<Response> {
   let { url } = call;
   for (let hops = 0; hops <= maxRedirects; hops += 1) {
     const response = await send(url, call);
-    if (!redirects.includes(response.status)) return checked(response, call);
+    if (!redirects.includes(response.status)) return checkStatus(response, call);
     await response.body?.cancel();
-    url = redirected(response, url, call.what);
+    url = redirectTarget(response, url, call.what);
   }
   throw new SourceError(
     'refused',
@@ -44,35 +46,21 @@ export async function request(call: Request): Promise<Response> {
   );
 }
 
-function send(url: URL, call: Request): Promise<Response> {
-  const { url: first, headers = {}, what, watch, fetch = globalThis.fetch } = call;
+function send(url: URL, call: FetchCall): Promise<Response> {
+  const { url: first, headers = {}, what, stallGuard, fetch = globalThis.fetch } = call;
   const isAtHome = url.origin === first.origin;
-  const sent = Object.fromEntries(Object.entries({ ...basicAuthorization(first), ...headers })
+  const all = { ...defined({ authorization: basicAuthorization(first) }), ...headers };
+  const sent = Object.fromEntries(Object.entries(all)
     .filter(([name]) => isAtHome || !secrets.includes(name.toLowerCase())));
   const address = new URL(url);
   // fetch refuses an address with credentials in it.
   address.username = '';
   address.password = '';
-  const response = fetch(address, { headers: sent, redirect: 'manual', signal: watch.signal });
-  return watch.step(what, response, (error) => unreachable(what, error));
+  const response = fetch(address, { headers: sent, redirect: 'manual', signal: stallGuard.signal });
+  return stallGuard.step(what, response, (error) => unreachableError(what, error));
 }
 
-function basicAuthorization({ username, password }: URL): Headers {
-  if (username === '' && password === '') return {};
-  const pair = `${decoded(username)}:${decoded(password)}`;
-  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
-}
-
-/** An address may hold a bare percent sign. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function redirected(response: Response, from: URL, what: string): URL {
+function redirectTarget(response: Response, from: URL, what: string): URL {
   const location = response.headers.get('location') ?? '';
   if (location === '' || !URL.canParse(location, from.href)) {
     throw new SourceError('malformed', `Cannot ${what}: it redirects to no address; ask who runs the server`);
@@ -88,13 +76,13 @@ function redirected(response: Response, from: URL, what: string): URL {
   return to;
 }
 
-async function checked(response: Response, { what, accept = [] }: Request): Promise<Response> {
+async function checkStatus(response: Response, { what, accept = [] }: FetchCall): Promise<Response> {
   if (response.ok || accept.includes(response.status)) return response;
   await response.body?.cancel();
-  throw refusal(response, what);
+  throw statusError(response, what);
 }
 
-function refusal({ status, headers }: Response, what: string): SourceError {
+function statusError({ status, headers }: Response, what: string): SourceError {
   const failure = `Cannot ${what}: the server answered ${status}`;
   if (status === 404 || status === 410) {
     return new SourceError('not_found', `${failure}; check the address and the name`);
@@ -119,21 +107,21 @@ function retryAfterMs(value: string | null): number | undefined {
 }
 
 /** `fetch` reports only that it failed: the reason is the innermost cause. */
-function unreachable(what: string, error: unknown): SourceError {
+function unreachableError(what: string, error: unknown): SourceError {
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof ProxyError) {
     // A refusal by the proxy is not retried: a proxy may lock a user out after a few wrong passwords.
     const reason = cause.code === 'ERR_PROXY_REFUSED' ? 'refused' : 'unreachable';
     return new SourceError(reason, `Cannot ${what}: ${cause.message}`, { cause: error });
   }
-  const why = innermost(error);
+  const why = innermostMessage(error);
   return new SourceError('unreachable', `Cannot ${what}: ${why}; check the address and the network`, { cause: error });
 }
 
-export function innermost(error: unknown): string {
+export function innermostMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.cause !== undefined) return innermost(error.cause);
+  if (error.cause !== undefined) return innermostMessage(error.cause);
   // All addresses of the host were tried, and each failed; the first failure is shown.
-  if (error instanceof AggregateError && error.message === '') return innermost(error.errors[0]);
+  if (error instanceof AggregateError && error.message === '') return innermostMessage(error.errors[0]);
   return error.message;
 }

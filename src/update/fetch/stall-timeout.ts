@@ -4,13 +4,13 @@
  */
 import { SourceError } from '../errors.ts';
 
-export interface WatchOptions {
+export interface StallGuardOptions {
   /** The longest time for one step, in milliseconds. */
   readonly stalledMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface Watch {
+export interface StallGuard {
   readonly signal: AbortSignal;
   /**
    * Waits for one step of `what` (`download https://…`).
@@ -24,14 +24,14 @@ export interface Watch {
 }
 
 /** Written out because `AbortSignal.any` leaks on Node 20 with long-lived signals. */
-export function watch({ stalledMs, signal }: WatchOptions): Watch {
+export function createStallGuard({ stalledMs, signal }: StallGuardOptions): StallGuard {
   const controller = new AbortController();
   const leave = (): void => controller.abort(signal?.reason);
   if (signal?.aborted) leave();
   else signal?.addEventListener('abort', leave, { once: true });
   return {
     signal: controller.signal,
-    step: (what, work, explain) => bounded(work, { what, stalledMs, controller, explain }),
+    step: (what, work, explain) => withTimeout(work, { what, stalledMs, controller, explain }),
     close: () => {
       signal?.removeEventListener('abort', leave);
       controller.abort();
@@ -39,16 +39,16 @@ export function watch({ stalledMs, signal }: WatchOptions): Watch {
   };
 }
 
-interface Bounds {
+interface TimeoutOptions {
   readonly what: string;
   readonly stalledMs: number;
   readonly controller: AbortController;
   readonly explain: (error: unknown) => SourceError;
 }
 
-async function bounded<T>(work: Promise<T>, { what, stalledMs, controller, explain }: Bounds): Promise<T> {
+async function withTimeout<T>(work: Promise<T>, { what, stalledMs, controller, explain }: TimeoutOptions): Promise<T> {
   const { signal } = controller;
-  const overdue = setTimeout(() => controller.abort(stalled(what, stalledMs)), stalledMs);
+  const overdue = setTimeout(() => controller.abort(stallError(what, stalledMs)), stalledMs);
   try {
     return await work;
   } catch (error) {
@@ -60,6 +60,6 @@ async function bounded<T>(work: Promise<T>, { what, stalledMs, controller, expla
 }
 
 /** The error for: nothing came within `limitMs` milliseconds. */
-export function stalled(what: string, limitMs: number): SourceError {
+export function stallError(what: string, limitMs: number): SourceError {
   return new SourceError('stalled', `Cannot ${what}: nothing came within ${limitMs / 1000} s; try again later`);
 }

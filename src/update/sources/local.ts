@@ -11,7 +11,7 @@ import { errorCode } from '../../base/error-code.ts';
 import { fieldsOf } from '../../base/parse.ts';
 import { SourceError, TarballError } from '../errors.ts';
 import { readEntries } from '../archive/tar-entries.ts';
-import { type Release, type Source, anything, lowerBound, mustBe, understood, versionText } from './source.ts';
+import { type Release, type Source, anything, assertVersion, lowerBound, parseFrom, versionText } from './source.ts';
 
 const maxBytes = 1024 * 1024;
 /** Unpacked bytes that are searched for package.json. */
@@ -25,8 +25,8 @@ export function localSource(path: string): Source {
     find: async (wanted, { signal } = {}) => {
       const isDirectory = await looksLikeDirectory(path);
       const text = isDirectory ? await readPackageFile(path, signal) : await readPacked(path, signal);
-      const { version, minNode } = understood(path, () => parseText(text, path));
-      mustBe(wanted.version, version, path);
+      const { version, minNode } = parseFrom(path, () => parseText(text, path));
+      assertVersion(wanted.version, version, path);
       const tarball: Release['tarball'] = { kind: isDirectory ? 'directory' : 'file', path };
       return { version, tarball, integrity: undefined, proof: { kind: 'local' }, minNode };
     },
@@ -38,7 +38,7 @@ async function looksLikeDirectory(path: string): Promise<boolean> {
     const stats = await stat(path);
     if (stats.isDirectory() || stats.isFile()) return stats.isDirectory();
   } catch (error) {
-    throw missing(error, path);
+    throw toNotFound(error, path);
   }
   throw new SourceError(
     'malformed',
@@ -54,7 +54,7 @@ async function readPackageFile(directory: string, signal: AbortSignal | undefine
     return await readFile(file, { encoding: 'utf8', ...(signal ? { signal } : {}) });
   } catch (error) {
     signal?.throwIfAborted();
-    throw missing(error, file);
+    throw toNotFound(error, file);
   }
 }
 
@@ -79,14 +79,14 @@ async function readPackageEntry(unpacked: AsyncIterable<Buffer>): Promise<string
   for await (const { name, kind, size, content } of readEntries(unpacked)) {
     if (name === 'package/package.json' && kind === 'file') {
       if (size > maxBytes) throw new TarballError(`it is larger than ${maxBytes} bytes`, { entry: name });
-      return Buffer.concat(await all(content())).toString('utf8');
+      return Buffer.concat(await readAll(content())).toString('utf8');
     }
     for await (const piece of content()) void piece;
   }
   throw new TarballError('it has no package/package.json');
 }
 
-async function all<T>(pieces: AsyncIterable<T>): Promise<T[]> {
+async function readAll<T>(pieces: AsyncIterable<T>): Promise<T[]> {
   const read: T[] = [];
   for await (const piece of pieces) read.push(piece);
   return read;
@@ -115,7 +115,7 @@ function parseText(text: string, path: string): { version: string; minNode: stri
   return { version, minNode: lowerBound(node) };
 }
 
-function missing(error: unknown, path: string): unknown {
+function toNotFound(error: unknown, path: string): unknown {
   const code = errorCode(error);
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return error;
   return new SourceError('not_found', `Cannot find ${path}: there is no such file; check the path`, { cause: error });

@@ -2,12 +2,12 @@
  * A release that a signed JSON document describes, on any file server.
  * @module
  */
+import { isLoopbackName } from '../../base/loopback.ts';
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
 import { parseManifest } from '../trust/signatures.ts';
 import { SourceError } from '../errors.ts';
 import { redactUrl } from '../redact-url.ts';
-import { type Source, lowerBound, mustBe, understood } from './source.ts';
-import { isLoopback } from './spec.ts';
+import { type Source, assertVersion, lowerBound, parseFrom } from './source.ts';
 
 export type ManifestOptions = Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs' | 'fetch'>;
 
@@ -18,9 +18,9 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
   return {
     find: async (wanted, { signal } = {}) => {
       const value = await readJson(url, { ...options, maxBytes, signal });
-      const { signature, ...manifest } = understood(redactUrl(url), () => parseManifest(value, 'the manifest'));
+      const { signature, ...manifest } = parseFrom(redactUrl(url), () => parseManifest(value, 'the manifest'));
       const { version, integrity, minNode } = manifest;
-      mustBe(wanted.version, version, redactUrl(url));
+      assertVersion(wanted.version, version, redactUrl(url));
       return {
         version,
         tarball: { kind: 'url', url: tarballUrl(manifest.url, url) },
@@ -43,9 +43,8 @@ function tarballUrl(address: string, manifest: URL): URL {
       'malformed', `Cannot use ${redactUrl(manifest)}: its url is no address; ask who publishes it`,
     );
   }
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) {
-    return url;
-  }
+  const isLocal = url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopbackName(url.hostname);
+  if (url.protocol === 'https:' || isLocal) return url;
   throw new SourceError(
     'refused',
     `Cannot use ${redactUrl(url)}: it must be an https address; ask who publishes ${redactUrl(manifest)}`,

@@ -9,7 +9,7 @@ import { SourceError } from '../errors.ts';
 import { redactUrl } from '../redact-url.ts';
 import { isVersion } from '../versions/semver.ts';
 import type { Registry } from './npmrc.ts';
-import { type Release, type Source, anything, lowerBound, understood, versionText } from './source.ts';
+import { type Release, type Source, anything, lowerBound, parseFrom, versionText } from './source.ts';
 import type { SourceSpec } from './spec.ts';
 
 export type NpmOptions = Registry & Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs' | 'fetch'>;
@@ -26,7 +26,7 @@ export function npmSource(spec: Extract<SourceSpec, { kind: 'npm' }>, options: N
       const headers = authorizationFor(url, options);
       const value = await readJson(url, { maxBytes, headers, signal, attempts, backoffMs, stalledMs, withinMs, fetch });
       const selector = wanted.version ?? spec.selector;
-      return understood(redactUrl(url), () => releaseOf(value, { name, selector, registry: options.registry }));
+      return parseFrom(redactUrl(url), () => releaseOf(value, { name, selector, registry: options.registry }));
     },
   };
 }
@@ -43,7 +43,7 @@ function packageUrl(name: string, registry: URL): URL {
   return url;
 }
 
-interface Choice {
+interface PackageSelection {
   readonly name: string;
   readonly selector: string;
   readonly registry: URL;
@@ -72,10 +72,10 @@ const parseVersion = fieldsOf({
   }),
 });
 
-function releaseOf(value: unknown, { name, selector, registry }: Choice): Release {
+function releaseOf(value: unknown, { name, selector, registry }: PackageSelection): Release {
   const packument = parsePackument(value, 'the metadata');
-  const version = chosenVersion(packument, name, selector);
-  const found = parseVersion(own(packument.versions, version), `the metadata of ${version}`);
+  const version = selectVersion(packument, name, selector);
+  const found = parseVersion(ownField(packument.versions, version), `the metadata of ${version}`);
   const { dist: { tarball, integrity, signatures = [] }, engines, deprecated } = found;
   if (packument.name !== name || found.name !== name || found.version !== version) {
     throw new SourceError(
@@ -83,31 +83,31 @@ function releaseOf(value: unknown, { name, selector, registry }: Choice): Releas
       `Cannot use ${name} ${version}: its metadata are of ${found.name} ${found.version}; ask who runs the registry`,
     );
   }
-  if (version !== selector) mustBeAdvised(deprecated, name, version);
-  const publishedAt = own(packument.time, version);
+  if (version !== selector) assertNotDeprecated(deprecated, name, version);
+  const publishedAt = ownField(packument.time, version);
   return {
     version,
     tarball: { kind: 'url', url: tarballUrl(tarball, registry) },
     integrity,
     proof: { kind: 'npm', name, signatures, publishedAt: typeof publishedAt === 'string' ? publishedAt : undefined },
-    minNode: lowerBound(own(engines, 'node')),
+    minNode: lowerBound(ownField(engines, 'node')),
   };
 }
 
-function chosenVersion(
+function selectVersion(
   { versions, 'dist-tags': tags }: { versions: unknown; 'dist-tags': unknown },
   name: string,
   selector: string,
 ): string {
   if (isVersion(selector)) {
-    if (own(versions, selector) !== undefined) return selector;
+    if (ownField(versions, selector) !== undefined) return selector;
     throw new SourceError(
       'not_found',
       `Cannot find version ${selector} of ${name}: the registry has none such; check what was published`,
     );
   }
-  const version = own(tags, selector);
-  if (typeof version === 'string' && own(versions, version) !== undefined) return version;
+  const version = ownField(tags, selector);
+  if (typeof version === 'string' && ownField(versions, version) !== undefined) return version;
   throw new SourceError(
     'not_found',
     `Cannot find ${name}@${selector}: the registry has no such tag; name another tag or a version`,
@@ -115,7 +115,7 @@ function chosenVersion(
 }
 
 /** Refuses a deprecated version. Not called for a version that was requested by number: that is given all the same. */
-function mustBeAdvised(deprecated: unknown, name: string, version: string): void {
+function assertNotDeprecated(deprecated: unknown, name: string, version: string): void {
   // An empty text revokes a deprecation.
   if (deprecated === undefined || deprecated === null || deprecated === false || deprecated === '') return;
   const why = typeof deprecated === 'string' ? ` ("${deprecated.slice(0, 200)}")` : '';
@@ -139,7 +139,7 @@ function tarballUrl(address: string, registry: URL): URL {
 }
 
 /** An own field of a value that may be an object; never a field of its prototype. */
-function own(value: unknown, field: string): unknown {
+function ownField(value: unknown, field: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
   return Object.getOwnPropertyDescriptor(value, field)?.value;
 }

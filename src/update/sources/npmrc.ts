@@ -67,12 +67,12 @@ function settingsOf(text: string, env: Variables): [string, string][] {
   return text.split(/\r?\n/).flatMap((line): [string, string][] => {
     const [, key, value] = /^\s*([^\s;#[=][^=]*?)\s*=(.*)$/.exec(line) ?? [];
     if (key === undefined || value === undefined) return [];
-    return [[expanded(key, env), expanded(unquoted(value.trim()), env)]];
+    return [[expandVariables(key, env), expandVariables(unquote(value.trim()), env)]];
   });
 }
 
 /** Removes a comment behind a value, unless the value is quoted or the comment mark is escaped. */
-function unquoted(value: string): string {
+function unquote(value: string): string {
   const quoted = /^(["'])(.*)\1$/.exec(value)?.[2];
   return quoted ?? value.replace(/(?<!\\)[;#].*$/, '').replaceAll(/\\([;#\\])/g, '$1').trim();
 }
@@ -81,7 +81,7 @@ function unquoted(value: string): string {
  * Replaces variables as npm does: `${NAME}`, or `${NAME?}` for one that may be missing; a backslash in front prevents
  * that.
  */
-function expanded(value: string, env: Variables): string {
+function expandVariables(value: string, env: Variables): string {
   return value.replaceAll(/(\\?)\$\{([^${}?]+)(\??)\}/g, (whole, escape: string, name: string, mark: string) =>
     escape !== '' ? whole.slice(1) : env[name] ?? (mark === '' ? whole : ''));
 }
@@ -91,7 +91,7 @@ function variables(env: Variables): [string, string][] {
   return Object.entries(env).flatMap(([name, value]): [string, string][] => {
     const key = /^npm_config_(.+)$/i.exec(name)?.[1];
     if (key === undefined || value === undefined || value === '') return [];
-    return [[key.startsWith('//') ? key : key.toLowerCase(), expanded(value, env)]];
+    return [[key.startsWith('//') ? key : key.toLowerCase(), expandVariables(value, env)]];
   });
 }
 

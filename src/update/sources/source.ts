@@ -70,7 +70,7 @@ export function lowerBound(range: unknown): string | undefined {
 }
 
 /** @throws SourceError `malformed` when a parser refuses data from `where`. */
-export function understood<T>(where: string, parse: () => T): T {
+export function parseFrom<T>(where: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
@@ -80,7 +80,7 @@ export function understood<T>(where: string, parse: () => T): T {
 }
 
 /** @throws SourceError `not_found` when a source with a single release has another one than wanted. */
-export function mustBe(wanted: string | undefined, version: string, where: string): void {
+export function assertVersion(wanted: string | undefined, version: string, where: string): void {
   if (wanted === undefined || wanted === version) return;
   throw new SourceError(
     'not_found',

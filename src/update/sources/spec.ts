@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isLoopbackName } from '../../base/loopback.ts';
 import { refuse } from '../../base/parse.ts';
 
 export type SourceSpec =
@@ -31,11 +32,6 @@ export function parseSource(source: string, path = 'the update source'): SourceS
   return { kind: 'local', path: resolve(source) };
 }
 
-/** Whether the host is this machine, so that nothing sent there leaves it. */
-export function isLoopback({ hostname }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-}
-
 function parsePackage(source: string, path: string): SourceSpec {
   const { name, selector = 'latest' } = packagePattern.exec(source)?.groups ?? {};
   if (name === undefined) refuse(path, 'npm:NAME[@TAG or VERSION]', source);
@@ -46,7 +42,7 @@ function parseManifestUrl(source: string, path: string): URL {
   // The text may hold a password, so the message does not repeat it.
   if (!URL.canParse(source)) refuse(path, 'an address', 'what cannot be read as one');
   const url = new URL(source);
-  if (url.protocol === 'http:' && !isLoopback(url)) {
+  if (url.protocol === 'http:' && !isLoopbackName(url.hostname)) {
     refuse(path, 'an https address (http only for this machine)', url.origin);
   }
   if (!url.pathname.endsWith('.json')) {

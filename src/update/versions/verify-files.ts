@@ -24,27 +24,27 @@ export interface CheckOptions {
  */
 export async function verifyFiles(folder: string, expected: FileHashes, options: CheckOptions = {}): Promise<void> {
   const missing = new Set(expected.keys());
-  for await (const { path, isFile } of placesIn(folder, '')) {
+  for await (const { path, isFile } of entriesIn(folder, '')) {
     options.signal?.throwIfAborted();
     const sha512 = expected.get(path);
-    if (!isFile || sha512 === undefined) throw differs(folder, path, 'should not be there');
-    if (await readBack(join(folder, path)) !== sha512) throw differs(folder, path, 'is not what was written');
+    if (!isFile || sha512 === undefined) throw mismatchError(folder, path, 'should not be there');
+    if (await readBack(join(folder, path)) !== sha512) throw mismatchError(folder, path, 'is not what was written');
     missing.delete(path);
   }
-  for (const path of missing) throw differs(folder, path, 'is missing');
+  for (const path of missing) throw mismatchError(folder, path, 'is missing');
 }
 
-interface Place {
+interface FolderEntry {
   readonly path: string;
   /** Neither a link nor a device. */
   readonly isFile: boolean;
 }
 
 /** Everything except folders; a folder is flushed after its contents. */
-async function* placesIn(folder: string, below: string): AsyncGenerator<Place, void> {
+async function* entriesIn(folder: string, below: string): AsyncGenerator<FolderEntry, void> {
   for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
     const path = `${below}${entry.name}`;
-    if (entry.isDirectory()) yield* placesIn(folder, `${path}/`);
+    if (entry.isDirectory()) yield* entriesIn(folder, `${path}/`);
     else yield { path, isFile: entry.isFile() };
   }
   await syncFolder(join(folder, below));
@@ -63,7 +63,7 @@ async function readBack(path: string): Promise<string> {
   }
 }
 
-function differs(folder: string, path: string, how: string): UpdateError {
+function mismatchError(folder: string, path: string, how: string): UpdateError {
   return new UpdateError(
     `Cannot use what was unpacked to ${folder}: ${JSON.stringify(path)} ${how}; check the disk`,
     { isToBlame: false },

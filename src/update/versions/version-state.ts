@@ -11,7 +11,7 @@ import {
 import { isVersion } from './semver.ts';
 
 /** The name of a version, or `null`: the package that was installed by hand, not by an update. */
-export type Release = string | null;
+export type ReleaseName = string | null;
 
 /** A version that has not proven itself yet. */
 export interface Probation {
@@ -31,17 +31,17 @@ export interface BadVersion {
 /** How the last attempt at an update ended. */
 export interface UpdateOutcome {
   readonly kind: 'updated' | 'rolled_back' | 'failed';
-  readonly from: Release;
+  readonly from: ReleaseName;
   /** For a failed update also `null` where the version is unknown. */
-  readonly to: Release;
+  readonly to: ReleaseName;
   readonly reason: string;
   readonly at: number;
 }
 
 export interface VersionState {
-  readonly current: Release;
+  readonly current: ReleaseName;
   /** The last version that had proven itself before `current`: a roll-back goes to it. */
-  readonly previous: Release;
+  readonly previous: ReleaseName;
   /** Always of `current`. */
   readonly probation: Probation | null;
   /** The newest last. */
@@ -96,7 +96,7 @@ export function rollBack(
   version: string,
   reason: string,
   now: number,
-  to: Release = state.previous,
+  to: ReleaseName = state.previous,
 ): VersionState {
   if (state.probation?.version !== version) return state;
   return {
@@ -105,7 +105,7 @@ export function rollBack(
     previous: null,
     probation: null,
     bad: withBad(state.bad, version, reason, now),
-    lastOutcome: { kind: 'rolled_back', from: version, to, reason: brief(reason), at: now },
+    lastOutcome: { kind: 'rolled_back', from: version, to, reason: truncateReason(reason), at: now },
   };
 }
 
@@ -123,7 +123,7 @@ export function installedByHand(state: VersionState): VersionState {
 /** An attempt that ended before the switch: the running server was not touched. */
 export interface FailedAttempt {
   /** `null`: the version is unknown. */
-  readonly version: Release;
+  readonly version: ReleaseName;
   readonly reason: string;
   /** The version itself is at fault, not for example a registry that is down: it is not tried again. */
   readonly isToBlame: boolean;
@@ -135,7 +135,7 @@ export function markFailed(state: VersionState, attempt: FailedAttempt, now: num
   return {
     ...state,
     bad,
-    lastOutcome: { kind: 'failed', from: state.current, to: version, reason: brief(reason), at: now },
+    lastOutcome: { kind: 'failed', from: state.current, to: version, reason: truncateReason(reason), at: now },
   };
 }
 
@@ -156,7 +156,9 @@ export interface PruneOptions {
 }
 
 /** The installed versions that are not needed any more. */
-export function superfluous(state: VersionState, newestFirst: readonly string[], options: PruneOptions): string[] {
+export function removableVersions(
+  state: VersionState, newestFirst: readonly string[], options: PruneOptions,
+): string[] {
   const named = [state.current, state.previous, state.probation?.version ?? null, ...options.inUse ?? []];
   const kept = new Set(newestFirst.filter((version) => named.includes(version)));
   for (const version of newestFirst) {
@@ -200,10 +202,11 @@ export function parseVersionState(content: string): VersionState {
 }
 
 function withBad(list: readonly BadVersion[], version: string, reason: string, at: number): BadVersion[] {
-  return [...list.filter((bad) => bad.version !== version), { version, reason: brief(reason), at }].slice(-mostBad);
+  const others = list.filter((bad) => bad.version !== version);
+  return [...others, { version, reason: truncateReason(reason), at }].slice(-mostBad);
 }
 
 /** A reason given by another program may hold any characters. */
-function brief(reason: string): string {
+function truncateReason(reason: string): string {
   return escapeControl(reason.slice(0, longestReason));
 }

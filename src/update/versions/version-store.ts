@@ -18,7 +18,9 @@ import { isAliveNow, isPidAlive, readStat } from '../../process/identity.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import { compareVersions, isVersion } from './semver.ts';
 import { syncFolder } from '../archive/write-entries.ts';
-import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
+import {
+  noVersions, parseVersionState, type PruneOptions, removableVersions, type VersionState,
+} from './version-state.ts';
 
 export interface VersionsOptions {
   /** Made if missing. */
@@ -118,7 +120,7 @@ export class Versions {
 
   /** Removes the versions that are not needed any more. @returns Their names; a failed removal is reported. */
   async prune(options: PruneOptions): Promise<string[]> {
-    const gone = superfluous(this.read(), this.list(), options);
+    const gone = removableVersions(this.read(), this.list(), options);
     // Renamed before the first wait: a version that is installed meanwhile is not affected.
     const doomed = gone.flatMap((version) => this.#setAside(version));
     for (const path of doomed) await this.#remove(path);
@@ -129,7 +131,7 @@ export class Versions {
   async clean(): Promise<void> {
     for (const { name } of this.#entries()) {
       if (name.startsWith(replaced)) this.#putBack(versionIn(name));
-      const isLeft = name.startsWith(replaced) || isDeserted(name);
+      const isLeft = name.startsWith(replaced) || isAbandoned(name);
       if (isLeft) await this.#remove(join(this.#directory, name));
     }
   }
@@ -213,7 +215,7 @@ function versionIn(name: string): string {
  * Whether the process that made the entry is gone: a staging directory, a directory being removed, or a temporary file
  * for `update.json`.
  */
-function isDeserted(name: string): boolean {
+function isAbandoned(name: string): boolean {
   const beside = /^update\.json\.(\d+)\.\d+$/.exec(name);
   // It is written within one turn of the event loop: a file with this process's own pid was left by an earlier one.
   if (beside) return Number(beside[1]) === process.pid || !isPidAlive(Number(beside[1]));

@@ -15,7 +15,7 @@
  *                     wrapper ◄─────serving────── new     new has the jobs, and answers
  * @module
  */
-import type { FailedAttempt, Release } from '../versions/version-state.ts';
+import type { FailedAttempt, ReleaseName } from '../versions/version-state.ts';
 
 /** A server exits with this code after it has been replaced; the wrapper continues with the next version. */
 export const replacedExitCode = 42;
@@ -24,7 +24,7 @@ export type ToServer =
   /** The answer to `hello`. `release` names the server's version among the installed ones. */
   | {
     readonly say: 'begin'; readonly role: 'server' | 'standby';
-    readonly release: Release; readonly wrapperPid: number
+    readonly release: ReleaseName; readonly wrapperPid: number
   }
   | { readonly say: 'listen' }
   | { readonly say: 'handingOver' }

@@ -5,7 +5,7 @@
 import cluster from 'node:cluster';
 import type { UpdateExecutor } from '../update-service.ts';
 import { type ToServer, type ToWrapper, readMessage } from './messages.ts';
-import type { FailedAttempt, Release } from '../versions/version-state.ts';
+import type { FailedAttempt, ReleaseName } from '../versions/version-state.ts';
 
 /** How long a wrapper may take to send its first message. */
 const beginMs = 10_000;
@@ -13,7 +13,7 @@ const beginMs = 10_000;
 export class WrapperLink implements UpdateExecutor {
   readonly pid: number;
   readonly role: 'server' | 'standby';
-  readonly release: Release;
+  readonly release: ReleaseName;
   /**
    * Called with `true` when the server must mark each answer as the last on its connection, before an update, and with
    * `false` when the update fails.

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, re
 import { dirname, join } from 'node:path';
 import { type TestContext, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Layout } from '../../../src/update/archive/tar-layout.ts';
+import { TarLayout } from '../../../src/update/archive/tar-layout.ts';
 import { type UnpackOptions, type Unpacked, unpack } from '../../../src/update/archive/tarball.ts';
 import { TarballError } from '../../../src/update/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
@@ -368,15 +368,15 @@ describe('unpack()', () => {
   });
 });
 
-test('Layout refuses what Windows would take for something else, there alone', () => {
+test('TarLayout refuses what Windows would take for something else, there alone', () => {
   const names = ['con', 'CON', 'nul.txt', 'com1', 'COM¹.a.b', 'lpt9 .x', 'aux/x', 'prn', 'conin$', 'x.', 'x ', 'x. /y', 'a:b', 'c:', 'a*', 'a?', 'a<b', 'a|b', 'a\x01'];
   for (const name of names) {
-    const place = (platform: NodeJS.Platform) => () => new Layout({ maxPlaces: 9, platform }).place(`package/${name}`, 'file');
+    const place = (platform: NodeJS.Platform) => () => new TarLayout({ maxPlaces: 9, platform }).place(`package/${name}`, 'file');
     assert.throws(place('win32'), TarballError, name);
     assert.doesNotThrow(place('linux'), name);
   }
   for (const name of ['console', 'com', 'com10', 'nul-x', 'x.con', '.con', 'lpt', 'a.b']) {
-    assert.doesNotThrow(() => new Layout({ maxPlaces: 9, platform: 'win32' }).place(`package/${name}`, 'file'), name);
+    assert.doesNotThrow(() => new TarLayout({ maxPlaces: 9, platform: 'win32' }).place(`package/${name}`, 'file'), name);
   }
 });
 

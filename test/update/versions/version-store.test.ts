@@ -8,7 +8,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import {
-  beginProbation, confirm, isBad, markFailed, mayTry, noVersions, parseVersionState, rollBack, superfluous, type VersionState,
+  beginProbation, confirm, isBad, markFailed, mayTry, noVersions, parseVersionState, rollBack, removableVersions, type VersionState,
 } from '../../../src/update/versions/version-state.ts';
 import { Versions } from '../../../src/update/versions/version-store.ts';
 import { temporaryFolder } from '../../support/server.ts';
@@ -97,7 +97,7 @@ describe('VersionState', () => {
     }
   });
 
-  it('superfluous() names what is neither needed nor among the newest good ones', () => {
+  it('removableVersions() names what is neither needed nor among the newest good ones', () => {
     const bad = [{ version: '1.0.9', reason: '', at: 1 }];
     const all = ['1.0.9', '1.0.8', '1.0.7', '1.0.6', '1.0.5'];
     const rows: readonly (readonly [state: Partial<VersionState>, keep: number, inUse: string[], gone: string[]])[] = [
@@ -111,7 +111,7 @@ describe('VersionState', () => {
       [{}, 9, [], ['1.0.9']],
     ];
     for (const [state, keep, inUse, gone] of rows) {
-      assert.deepEqual(superfluous({ ...noVersions, bad, ...state }, all, { keep, inUse }), gone);
+      assert.deepEqual(removableVersions({ ...noVersions, bad, ...state }, all, { keep, inUse }), gone);
     }
   });
 });
@@ -307,7 +307,7 @@ describe('Versions', () => {
     assert.deepEqual(await versions.prune({ keep: 2 }), ['1.0.2']);
   });
 
-  it('clean() removes what was deserted, and nothing that is still worked on', async (t) => {
+  it('clean() removes what was abandoned, and nothing that is still worked on', async (t) => {
     const { directory, versions, warnings } = setUp(t);
     await install(versions, '1.0.1');
     versions.change((state) => beginProbation(state, '1.0.1', 100));

@@ -9,7 +9,7 @@ import type { Identity } from '../process/identity.ts';
 import { isLaunchedIn } from '../process/launcher/launched.ts';
 import { isShellMark } from './session-record.ts';
 
-export interface Stray {
+export interface OrphanedShell {
   readonly mark: string;
   readonly leader: Identity;
 }
@@ -21,10 +21,10 @@ export interface Stray {
  * @param options.before The latest start time of the shells to look for: an earlier server started them.
  * @throws the system's error where the processes cannot be listed.
  */
-export async function findStrays(
+export async function findOrphanedShells(
   { folder, stateDir, before }: { readonly folder: string; readonly stateDir: string; readonly before: number },
   isKnown: (mark: string) => boolean,
-): Promise<readonly Stray[]> {
+): Promise<readonly OrphanedShell[]> {
   const inside = existsSync(folder) ? `${realpathSync(folder)}${sep}` : undefined;
   return (await markedProcesses()).flatMap((one) => {
     const { mark, stat: { pid, startTime, groupId } } = one;
