@@ -2,61 +2,48 @@
  * The jobs of this machine: accepts, shows, ends and deletes them. All of its state can be read back from disk.
  * @module
  */
-import { randomInt } from 'node:crypto';
-import { defined } from '../base/defined.ts';
-import type { Log } from '../base/log.ts';
 import { TimeSlicer } from '../base/time-slicer.ts';
-import { type AgentJobSummary, type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
-import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
+import { type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
+import { isJobId, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
-import type { Family } from '../process/descendants.ts';
-import { isAliveNow } from '../process/identity.ts';
-import { resizeJobTerminal } from '../process/job-terminal.ts';
-import type { Variables } from '../process/environment/secrets.ts';
-import type { StdinHolder } from '../process/launcher/stdin-holder.ts';
-import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/state/idempotency.ts';
-import { launchedIn } from '../process/launcher/launched.ts';
+import { Answers, type Idempotency, idempotencyOf } from '../process/state/idempotency.ts';
 import { FileBudget } from '../process/open-files.ts';
-import type { Spare, SparePool } from '../process/launcher/spares.ts';
 import type { Starter, StarterEvents } from '../process/launcher/starter.ts';
-import { isGone, terminate } from '../process/terminate.ts';
-import { workdirFor } from '../process/workdir.ts';
+import { terminate } from '../process/terminate.ts';
+import { Admission, type AdmissionOptions } from './admission.ts';
 import { AnswerCache } from './store/answer-cache.ts';
 import { JobIndex, type Page } from './store/job-index.ts';
 import { TrackedJob, isInteractive, until } from './tracked-job.ts';
 import { JobFeed } from './feed/feed.ts';
 import type { FeedSources } from './feed/feed-stream.ts';
-import { follow, type OutputStream, type OutputChunk } from './output/follow.ts';
+import { follow, type FollowOptions, type OutputChunk } from './output/follow.ts';
 import { RetentionSweeper } from './store/retention-sweeper.ts';
 import { type JobRecord, statusOf } from './job.ts';
-import type { JobKind, JobOperations, RequestCheck, SubmitOptions } from './kind.ts';
+import { interactionOf, pendingRequests } from './interaction.ts';
+import type { JobKind, JobOperations, SubmitOptions } from './kind.ts';
 import { JobKinds } from './kinds.ts';
+import { LostJobs } from './run/lost-jobs.ts';
 import { Monitor } from './run/monitor.ts';
 import { reconcile } from './run/reconcile.ts';
+import { resizeTerminal } from './run/resize.ts';
 import { Runner } from './run/runner.ts';
 import { StdinWriter } from './run/stdin.ts';
-import { JobStore, storageProblem } from './store/store.ts';
-import { detailed, summary, type TextOptions, type ViewSources } from './view.ts';
+import { JobStore } from './store/store.ts';
+import { UnsavedJobs } from './store/unsaved-jobs.ts';
+import { detailed, summary, type TextOptions } from './view.ts';
 import { Watches } from './output/watch.ts';
 
-export interface JobsOptions {
+export interface JobsOptions extends AdmissionOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
   /** What runs the jobs, by the mode of their requests. */
   readonly kinds: readonly JobKind[];
-  /** The environment that every job inherits. */
-  readonly inherited: Variables;
-  /** Whether this machine can give a job a pseudo-terminal. */
-  readonly hasTty: () => boolean;
-  /** Job directories made ahead, and what keeps the stdin in them open; `undefined`: none are made. */
-  readonly ahead: { readonly spares: SparePool; readonly stdinHolder: StdinHolder } | undefined;
   readonly maxRunning: number;
   /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
-  readonly maxQueued: number;
   readonly keepJobs: number;
   readonly keepDays: number;
   readonly keepBytes: number;
@@ -64,19 +51,14 @@ export interface JobsOptions {
   readonly pace?: TimeSlicer;
   /** Counts the files of output that clients read. Default: without a limit. */
   readonly readers?: FileBudget;
-  readonly log: Log;
 }
-
-/** PIPE_BUF (pipe(7)): a write of up to so many bytes is atomic. */
-const atomicBytes = 4096;
-/** The grace before SIGKILL for the processes of a job whose record is gone. */
-const lostGraceMs = 5000;
 
 export class Jobs implements JobOperations {
   readonly #options: JobsOptions;
   readonly #kinds: JobKinds;
   readonly #store: JobStore;
   readonly #runner: Runner;
+  readonly #admission: Admission;
   readonly #watches: Watches;
   readonly #monitor: Monitor;
   readonly #stdin: StdinWriter;
@@ -88,16 +70,12 @@ export class Jobs implements JobOperations {
   readonly cache: AnswerCache = new AnswerCache();
   readonly #index = new JobIndex();
   readonly #feed = new JobFeed(Date.now());
-  readonly #unsaved = new Set<TrackedJob>();
+  readonly #unsaved = new UnsavedJobs((job) => this.#index.has(job));
   readonly #retention: RetentionSweeper;
-  #nextId: () => JobId;
   #hasEndedWaits = false;
-  #isClosing = false;
 
   /** The jobs that {@link refresh} has measured; emptied in a microtask. */
   readonly #measured = new Set<TrackedJob>();
-  /** Whether the missing start directory was logged. */
-  #hasWarnedOfWorkdir = false;
 
   private constructor(options: JobsOptions) {
     this.#options = options;
@@ -114,17 +92,18 @@ export class Jobs implements JobOperations {
       stdinHolder: options.ahead?.stdinHolder,
       maxRunning: options.maxRunning,
       hasFiles: options.hasFiles,
-      log: options.log,
-      now: nowSeconds,
-      pace: this.#pace,
+      log: options.log, now: nowSeconds, pace: this.#pace,
       onFinished: (job) => { if (job.isUnsaved) this.#saveLater(job); },
       onLingering: (job) => { if (this.#index.has(job)) this.#feed.record(job); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
     this.#monitor = new Monitor({
-      runner: this.#runner, watches: this.#watches, unsaved: () => this.#findUnsaved(), log: options.log,
+      runner: this.#runner, watches: this.#watches, unsaved: () => this.#unsaved.list(), log: options.log,
     });
-    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
+    this.#admission = new Admission(options, {
+      kinds: this.#kinds, store: this.#store, runner: this.#runner, index: this.#index, pace: this.#pace,
+      now: nowSeconds, track: (record) => this.#track(record), onAccepted: () => this.#monitor.wake(),
+    });
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#retention = new RetentionSweeper({
       index: this.#index, store: this.#store, cache: this.cache,
@@ -159,36 +138,8 @@ export class Jobs implements JobOperations {
    * @throws ParseError where the workdir or the shell cannot be used; ProblemError not_supported, too_many_jobs,
    * idempotency_mismatch, session_conflict, shell_gone, storage_full, unavailable, shutting_down.
    */
-  async submit(request: JobRequest, options: SubmitOptions = {}): Promise<TrackedJob> {
-    if (request.tty !== undefined && !this.#options.hasTty()) {
-      throw new ProblemError('not_supported',
-        'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
-    }
-    const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
-    if (warning !== undefined) this.#warnOfWorkdir(warning);
-    const kind = this.#kinds.of(request.program);
-    const { warnings: noted = [], output }: RequestCheck = await kind.check?.({ ...request, workdir }) ?? {};
-    const warnings = [...(warning === undefined ? [] : [warning]), ...noted];
-    const spare = await this.#takeSpare();
-    await this.#pace.turn();
-    // Nothing is awaited from here on: of two requests with one key the second finds the job of the first.
-    let isUsed = false;
-    try {
-      const known = this.#findRepeated(options.idempotency);
-      if (known) return known;
-      this.#admit({ ...request, workdir });
-      const program = kind.admit?.({ ...request, workdir }) ?? request.program;
-      isUsed = true;
-      return this.#accept({ ...request, program, workdir, ...defined({ output }) }, { ...options, warnings }, spare);
-    } finally {
-      if (!isUsed && spare) this.#options.ahead?.spares.release(spare);
-    }
-  }
-
-  /** Logs once that the start directory is gone. */
-  #warnOfWorkdir(warning: string): void {
-    if (!this.#hasWarnedOfWorkdir) this.#options.log.warn('the start directory has gone', { warning });
-    this.#hasWarnedOfWorkdir = true;
+  submit(request: JobRequest, options?: SubmitOptions): Promise<TrackedJob> {
+    return this.#admission.submit(request, options);
   }
 
   /** Submits the same request again. @throws as {@link submit}; ProblemError job_not_found. */
@@ -221,7 +172,7 @@ export class Jobs implements JobOperations {
     const { status = 'running' } = query;
     return this.#index.list(
       { ...query, status },
-      (job) => isInteractive(job) && waitsForInput(this.#interactionOf(job)),
+      (job) => isInteractive(job) && waitsForInput(interactionOf(job, this.directory(job))),
     );
   }
 
@@ -234,22 +185,9 @@ export class Jobs implements JobOperations {
     if (job.state.is === 'running') job.pid ??= this.#store.readProcess(job.id)?.identity.pid ?? null;
   }
 
-  /** The state of an interactive job, as the job has written it. */
-  #interactionOf(job: TrackedJob): Partial<AgentJobSummary> {
-    return job.kind.interaction?.summary(this.directory(job)) ?? {};
-  }
-
   /** The requests that all running jobs wait for a person to answer. */
-  async pending(): Promise<PendingAnywhere> {
-    const permissions: PendingAnywhere['permissions'][number][] = [];
-    const elicitations: PendingAnywhere['elicitations'][number][] = [];
-    for (const job of [...this.#runner.running].filter(isInteractive)) {
-      const { pendingPermissions = [], pendingElicitations = [] } = this.#interactionOf(job);
-      permissions.push(...pendingPermissions.map((one) => ({ jobId: job.id, ...one })));
-      elicitations.push(...pendingElicitations.map((one) => ({ jobId: job.id, ...one })));
-      await this.#pace.turn();
-    }
-    return { permissions, elicitations };
+  pending(): Promise<PendingAnywhere> {
+    return pendingRequests(this.#runner.running, (job) => this.directory(job), this.#pace);
   }
 
   /**
@@ -268,13 +206,13 @@ export class Jobs implements JobOperations {
   /** The job without its output texts. */
   summary(job: TrackedJob): Job {
     this.refresh(job);
-    return summary(job, this.#sources);
+    return summary(job, { store: this.#store });
   }
 
   /** The job with the end of its output. */
   detailed(job: TrackedJob, options: TextOptions): Promise<Job> {
     this.refresh(job);
-    return detailed(job, this.#sources, options);
+    return detailed(job, { store: this.#store }, options);
   }
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
@@ -309,10 +247,7 @@ export class Jobs implements JobOperations {
   /** The output from a position on, until the job has ended or the server closes. */
   async *follow(
     job: TrackedJob,
-    options: {
-      from: { readonly [S in OutputStream]?: number }; signal: AbortSignal;
-      limit?: number | undefined; wholeCharacters?: boolean
-    },
+    options: Pick<FollowOptions, 'from' | 'signal' | 'limit' | 'wholeCharacters'>,
   ): AsyncGenerator<OutputChunk, void, undefined> {
     const unfollow = job.isFinished ? undefined : this.#follow(job);
     try {
@@ -346,33 +281,14 @@ export class Jobs implements JobOperations {
     return this.#store.directory(job.id);
   }
 
-  get #sources(): ViewSources {
-    return { store: this.#store };
-  }
-
   /**
    * Writes to stdin; waits only where the input is too long to fit in one piece. An input that cannot be written is an
    * answer, not a failure.
    *
    * @param begin Called before anything is written, see `Answers`.
    */
-  async nudge(job: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
-    try {
-      refuseInteractive(job);
-      const bytes = Buffer.from(input);
-      // A write of up to PIPE_BUF bytes fits into a FIFO at once or not at all.
-      await this.#stdin.write(job, bytes, {
-        eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}),
-      });
-      return { nudged: true, processAlive: !job.isFinished };
-    } catch (error) {
-      if (!(error instanceof ProblemError) || error.status !== 409) throw error;
-      const writtenBytes = Number(error.extensions['writtenBytes'] ?? 0);
-      return {
-        nudged: false, reason: error.message, processAlive: job.state.is === 'running',
-        ...(writtenBytes > 0 ? { writtenBytes } : {}),
-      };
-    }
+  nudge(job: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
+    return this.#stdin.nudge(job, input, begin);
   }
 
   /** @param options.begin As for {@link nudge}. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
@@ -381,8 +297,7 @@ export class Jobs implements JobOperations {
     bytes: Uint8Array,
     options: { readonly eof: boolean; readonly begin?: () => void },
   ): Promise<number> {
-    refuseInteractive(job);
-    return await this.#stdin.write(job, bytes, options);
+    return await this.#stdin.writeForClient(job, bytes, options);
   }
 
   /** Sends a line to the runner of an agent. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
@@ -429,17 +344,8 @@ export class Jobs implements JobOperations {
   }
 
   /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */
-  async resize(job: TrackedJob, size: TerminalSize): Promise<void> {
-    const name = job.toString();
-    if (process.platform !== 'linux') {
-      throw new ProblemError('not_supported', `Cannot resize the terminal of job ${name}: this machine has no /proc`);
-    }
-    if (job.request.tty === undefined) {
-      throw new ProblemError('no_terminal', `Cannot resize job ${name}: it was started without tty`);
-    }
-    const isResized = job.state.is === 'running'
-      && await resizeJobTerminal(await this.#runner.leaderOf(job), size, () => job.isFinished);
-    if (!isResized) throw new ProblemError('job_not_running', `Cannot resize job ${name}: its terminal is not open`);
+  resize(job: TrackedJob, size: TerminalSize): Promise<void> {
+    return resizeTerminal(job, size, this.#runner);
   }
 
   /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they have ended. */
@@ -470,7 +376,7 @@ export class Jobs implements JobOperations {
 
   /** Refuses new jobs, and ends every wait for a job. */
   beginClose(): void {
-    this.#isClosing = true;
+    this.#admission.close();
     this.#stdin.close();
     this.endWaits();
   }
@@ -489,86 +395,12 @@ export class Jobs implements JobOperations {
     this.#monitor.close();
     this.#watches.close();
     this.#runner.close();
-    for (const job of this.#findUnsaved()) this.#runner.saveAgain(job);
-  }
-
-  /** The job that was submitted with this key. @throws ProblemError idempotency_mismatch. */
-  #findRepeated(idempotency: Idempotency | undefined): TrackedJob | undefined {
-    const known = idempotency && this.#index.byKey(idempotency.key);
-    if (!known?.idempotency || !idempotency) return undefined;
-    checkSame(known.idempotency, idempotency);
-    return known;
-  }
-
-  #accept(
-    request: JobRecord['request'],
-    options: SubmitOptions & { readonly warnings: readonly string[] },
-    spare: Spare | undefined,
-  ): TrackedJob {
-    const { idempotency, rerunOf, continues, warnings } = options;
-    const now = nowSeconds();
-    const hasRoom = this.#runner.hasRoom(this.#prerequisitesOf(request));
-    // The stdin of a queued job is held only once the job's turn comes: the stdin holder may not be able to hold all.
-    const hold = request.stdin === undefined && hasRoom ? spare?.lease : undefined;
-    if (hold === undefined) this.#releaseSpare(spare);
-    const record: JobRecord = {
-      jobId: this.#nextId(),
-      request,
-      submittedAt: now,
-      ...defined({ rerunOf, continues }),
-      ...(warnings.length === 0 ? {} : { warnings }),
-      ...defined({ idempotency, hold }),
-      state: hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
-    };
-    try {
-      this.#store.create(record, spare?.path);
-    } catch (error) {
-      this.#releaseSpare(spare);
-      throw error;
-    }
-    const job = this.#track(record);
-    if (record.state.is === 'running') this.#runner.start(job, record);
-    else this.#runner.enqueue(job);
-    this.#options.log.info('job accepted', {
-      jobId: job.id, mode: job.request.mode, status: statusOf(record.state),
-    });
-    this.#monitor.wake();
-    return job;
-  }
-
-  async #takeSpare(): Promise<Spare | undefined> {
-    try {
-      return await this.#options.ahead?.spares.take();
-    } catch (error) {
-      throw storageProblem('Cannot take on the job', error);
-    }
-  }
-
-  /** Releases the stdin of an unneeded spare directory. */
-  #releaseSpare(spare: Spare | undefined): void {
-    if (spare?.lease !== undefined) this.#options.ahead?.stdinHolder.release(spare.lease);
+    for (const job of this.#unsaved.list()) this.#runner.saveAgain(job);
   }
 
   #follow(job: TrackedJob): () => void {
     this.#monitor.wake();
     return this.#watches.follow(job);
-  }
-
-  /** What a job may have to wait for. */
-  #prerequisitesOf(request: JobRecord['request']): Parameters<Runner['hasRoom']>[0] {
-    return { sessionKey: this.#kinds.of(request.program).sessionKeyOf?.(request), labels: request.labels };
-  }
-
-  #admit(request: JobRecord['request']): void {
-    if (this.#isClosing) {
-      throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down',
-        { headers: { 'Retry-After': '2' } });
-    }
-    const { running, queued } = this.counts;
-    if (this.#runner.hasRoom(this.#prerequisitesOf(request)) || queued < this.#options.maxQueued) return;
-    throw new ProblemError('too_many_jobs',
-      `Cannot take on the job: ${running} are running and ${queued} are waiting`,
-      { headers: { 'Retry-After': '5' }, extensions: { running, queued } });
   }
 
   #track(record: JobRecord): TrackedJob {
@@ -596,65 +428,20 @@ export class Jobs implements JobOperations {
     this.#monitor.wake();
   }
 
-  /** Ends the processes of a job whose record is gone: no client can reach them, and no timeout ends them. */
-  async #terminateLost(family: Family): Promise<void> {
-    const { log } = this.#options;
-    const { id } = family;
-    try {
-      if (await isGone(family)) return;
-      log.warn('ending what a job runs whose record is gone', { jobId: id });
-      await terminate(family, { signal: 'SIGTERM', graceMs: lostGraceMs });
-    } catch (error) {
-      log.warn('cannot end what is left of a job', { jobId: id, error });
-    }
-  }
-
-  /**
-   * Ends the running jobs whose directory is gone. Processes that a deleted job left running are not among them, as
-   * no launcher waits for them.
-   *
-   * @param known Jobs that are being ended already.
-   */
-  async #terminateAbsent(known: readonly JobId[]): Promise<void> {
-    const { log, stateDir } = this.#options;
-    try {
-      for (const { mark: id, leader } of await launchedIn(stateDir)) {
-        if (!isJobId(id) || known.includes(id) || this.#index.get(id) !== undefined) continue;
-        // A job of this server may have ended and been deleted since the look.
-        if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#terminateLost({ id, leader });
-      }
-    } catch (error) {
-      log.warn('cannot look for jobs whose directory is gone', { error });
-    }
-  }
-
-  #findUnsaved(): readonly TrackedJob[] {
-    for (const job of this.#unsaved) {
-      if (!job.isUnsaved || !this.#index.has(job)) this.#unsaved.delete(job);
-    }
-    return [...this.#unsaved];
-  }
-
   async #reconcile(): Promise<void> {
+    const { stateDir, log } = this.#options;
+    const lostJobs = new LostJobs({
+      stateDir, store: this.#store, log, isKnown: (id) => this.#index.get(id) !== undefined,
+    });
     const { jobs, skipped, lost } = this.#store.readAll(
       (record) => ({ job: this.#track(record), state: record.state }),
     );
-    for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
-    for (const id of lost) void this.#terminateLost({ id, leader: undefined });
-    const last = jobs.at(-1)?.job.id;
-    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...defined({ last }) });
-    await reconcile(jobs, {
-      store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
-    });
-    void this.#terminateAbsent(lost);
+    for (const { name, why } of skipped) log.warn('skipped in the jobs directory', { name, why });
+    for (const id of lost) void lostJobs.terminate({ id, leader: undefined });
+    this.#admission.continueAfter(jobs.at(-1)?.job.id);
+    await reconcile(jobs, { store: this.#store, runner: this.#runner, log, now: nowSeconds });
+    void lostJobs.terminateAbsent(lost);
     this.#monitor.wake();
-  }
-}
-
-/** The server uses the stdin of an interactive job to talk to its process. */
-function refuseInteractive({ id, kind: { interaction } }: TrackedJob): void {
-  if (interaction) {
-    throw new ProblemError('stdin_closed', `Cannot write to the stdin of job ${id}: ${interaction.stdinRefusal}`);
   }
 }
 

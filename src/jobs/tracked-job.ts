@@ -38,6 +38,8 @@ export class TrackedJob implements KindJob {
   isSearching = false;
   /** The lease that keeps its stdin open, see `StdinHolder`; `undefined`: nothing does, or the starter itself does. */
   stdinLease: string | undefined;
+  /** An earlier server was about to start it: a launcher of that server may have it. */
+  mayBeClaimed = false;
   /** Its stdin has been closed: the job reads the end of its input. */
   isStdinClosed = false;
   /** A call has written to its stdin. */

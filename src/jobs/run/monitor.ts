@@ -48,9 +48,11 @@ export class Monitor {
   #look(): void {
     const { runner, watches, unsaved } = this.#options;
     const now = performance.now();
-    for (const job of [...runner.adopted]) this.#try(job, () => runner.checkAdopted(job));
+    for (const execution of [...runner.executions]) {
+      if (execution.isAdopted) this.#try(execution.job, () => execution.checkAdopted());
+    }
     for (const job of watches.jobs) this.#try(job, () => { if (runner.measure(job)) job.changed(); });
-    for (const job of runner.running) {
+    for (const { job } of runner.executions) {
       if ((this.#nextLook.get(job) ?? 0) <= now) this.#try(job, () => this.#lookAt(job, now));
     }
     if (now >= this.#nextSave) {

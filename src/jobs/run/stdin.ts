@@ -3,6 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Nudged } from '../../protocol/jobs.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type TrackedJob, until } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';
@@ -14,6 +15,8 @@ const stalledMs = 10_000;
 const startMs = 10_000;
 /** How many writes to one job may be in progress or wait for each other. */
 const maxWaiting = 16;
+/** PIPE_BUF (pipe(7)): a write of up to so many bytes is atomic. */
+const atomicBytes = 4096;
 
 export interface StdinOptions {
   /** Whether the job reads the end of its input afterwards. */
@@ -54,6 +57,31 @@ export class StdinWriter {
       const now = this.#busy.get(job);
       if (now && now.waiting > 1) this.#busy.set(job, { ...now, waiting: now.waiting - 1 });
       else this.#busy.delete(job);
+    }
+  }
+
+  /** {@link write} for a client. @throws ProblemError stdin_closed where the server itself uses the stdin. */
+  async writeForClient(job: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+    refuseInteractive(job);
+    return await this.write(job, bytes, options);
+  }
+
+  /** See `Jobs.nudge`. */
+  async nudge(job: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
+    try {
+      const bytes = Buffer.from(input);
+      // A write of up to PIPE_BUF bytes fits into a FIFO at once or not at all.
+      await this.writeForClient(job, bytes, {
+        eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}),
+      });
+      return { nudged: true, processAlive: !job.isFinished };
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.status !== 409) throw error;
+      const writtenBytes = Number(error.extensions['writtenBytes'] ?? 0);
+      return {
+        nudged: false, reason: error.message, processAlive: job.state.is === 'running',
+        ...(writtenBytes > 0 ? { writtenBytes } : {}),
+      };
     }
   }
 
@@ -115,6 +143,13 @@ export class StdinWriter {
         `Cannot close the stdin of job ${job.id}: what keeps it open is gone`,
         { extensions: { writtenBytes } });
     }
+  }
+}
+
+/** The server uses the stdin of an interactive job to talk to its process. */
+function refuseInteractive({ id, kind: { interaction } }: TrackedJob): void {
+  if (interaction) {
+    throw new ProblemError('stdin_closed', `Cannot write to the stdin of job ${id}: ${interaction.stdinRefusal}`);
   }
 }
 

@@ -19,7 +19,6 @@
 import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../../base/files/atomic-file.ts';
-import { isDiskFull } from '../../base/files/disk-full.ts';
 import { errorCode } from '../../base/error-code.ts';
 import { makeFolder, makeOwnFolder } from '../../base/files/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
@@ -36,6 +35,7 @@ import { type ProcessNote, parseExit, parseProcessNote } from '../../process/lau
 import { Trash } from '../../process/state/trash.ts';
 import type { JobRecord, JobState } from '../job.ts';
 import { type ParseProgram, type RecordParser, recordParser, reduceToOutline } from './record.ts';
+import { storageProblem } from './storage-problem.ts';
 
 /** The content of a complete exit file. */
 export interface ExitNote {
@@ -391,24 +391,6 @@ function foldersIn(directory: string): { readonly name: string; readonly isFolde
   return readdirSync(directory, { withFileTypes: true })
     .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** Turns an error of the file system into a problem for the caller. */
-export function storageProblem(action: string, error: unknown): ProblemError {
-  if (error instanceof ProblemError) return error;
-  const { code = 'unknown', message } = error as NodeJS.ErrnoException;
-  if (isDiskFull(error)) {
-    return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`,
-      { cause: error });
-  }
-  const headers = { 'Retry-After': '5' };
-  if (isExhaustion(error)) {
-    return new ProblemError('unavailable',
-      `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
-      { cause: error, headers });
-  }
-  return new ProblemError('unavailable', `${action}: the state directory does not allow it (${message})`,
-    { cause: error, headers });
 }
 
 function makeDirectory(directory: string): void {
