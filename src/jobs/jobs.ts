@@ -162,7 +162,7 @@ export class Jobs implements JobOperations {
   get(id: string): TrackedJob {
     const job = this.#index.get(id);
     if (job) return job;
-    const hint = isJobId(id) ? 'it never was, or was forgotten' : 'this is not a job id';
+    const hint = isJobId(id) ? 'it never existed, or was deleted' : 'this is not a job id';
     throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
   }
 

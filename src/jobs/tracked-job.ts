@@ -14,7 +14,7 @@ import { type JobRecord, type JobState, statusOf } from './job.ts';
 import type { JobKind, KindJob, RequestSummary } from './kind.ts';
 
 /** Length in characters; a longer command is read from disk when it is shown. */
-const longestCommand = 2048;
+const maxCommandLength = 2048;
 /** Bytes that a job's directory takes, about two blocks, beyond what the job writes. */
 const directoryBytes = 8192;
 
@@ -208,7 +208,7 @@ function toRequestSummary(kind: JobKind, request: JobRecord['request']): Request
     sessionKey: kind.sessionKeyOf?.(request),
     ...defined({ tty, output }),
     mode: request.program.mode,
-    program: length <= longestCommand ? program : undefined,
+    program: length <= maxCommandLength ? program : undefined,
     stdin: stdinOf(stdin),
   };
 }

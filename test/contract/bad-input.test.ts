@@ -440,7 +440,7 @@ function pathCases(server: Reached, id: string): Case[] {
     ['GET /jobs/%2e%2e/stdout', 404, 'not_found', /nothing at this address/],
     ['GET /jobs/..%2F..%2Fapi-key', 404, 'job_not_found', /this is not a job id/],
     ['GET /jobs/x', 404, 'job_not_found', /Cannot find job "x": this is not a job id/],
-    ['GET /jobs/0000000000000000', 404, 'job_not_found', /it never was, or was forgotten/],
+    ['GET /jobs/0000000000000000', 404, 'job_not_found', /it never existed, or was deleted/],
     ['GET /jobs/__proto__', 404, 'job_not_found', /__proto__/],
     [`GET /jobs/${id.toUpperCase()}`, 404, 'job_not_found', /not a job id/],
     [`GET /jobs/${id}%00`, 404, 'job_not_found', /\\u0000/],

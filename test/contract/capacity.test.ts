@@ -67,7 +67,7 @@ test('finished jobs are kept by --keep-jobs, oldest first to go, running ones ne
   const running = await submit(server, { command: 'read x' });
   const ids: string[] = [];
   for (let index = 0; index < 4; index += 1) ids.push((await ask(server, 'POST /exec?wait=60', { body: { command: 'true' } })).json<Job>().jobId);
-  await until(async () => (await ask(server, 'GET /jobs')).json<Job[]>().length === 3, { what: 'the oldest are forgotten' });
+  await until(async () => (await ask(server, 'GET /jobs')).json<Job[]>().length === 3, { what: 'the oldest are deleted' });
   assert.deepEqual((await ask(server, 'GET /jobs')).json<Job[]>().map(({ jobId }) => jobId), [ids[3], ids[2], running]);
 });
 

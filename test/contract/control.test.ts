@@ -303,7 +303,7 @@ test('POST /jobs/{id}/rerun', async (t) => {
 test('DELETE /jobs/{id}', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('forgets a finished job and its files', async () => {
+  await t.test('deletes a finished job and its files', async () => {
     const { jobId } = await run(server, { command: 'echo hi' });
     const answer = await ask(server, `DELETE /jobs/${jobId}`);
     assert.deepEqual([answer.status, answer.text], [204, '']);

@@ -46,7 +46,7 @@ export class Finisher {
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: job.id, status: statusOf(job.state), reason, exitCode });
     this.#cleanUpProcesses(job);
-    this.#orphans.lookLater(job);
+    this.#orphans.searchLater(job);
     if (!job.isSearching) this.#releaseStdin(job);
   }
 
@@ -61,13 +61,13 @@ export class Finisher {
     job.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk || (!wasFinished && job.shellEnded !== undefined)) this.save(job);
     if (!wasFinished) this.#cleanUpProcesses(job);
-    this.#orphans.lookLater(job);
+    this.#orphans.searchLater(job);
   }
 
   /** Lists the processes that a job has left, whose first was `pid`; the job finishes before that. Never rejects. */
   async findOrphans(job: TrackedJob, pid: number): Promise<void> {
     job.isSearching = true;
-    await this.#orphans.look(job, pid);
+    await this.#orphans.search(job, pid);
     job.isSearching = false;
     if (!this.#isClosed) {
       this.#drainStdin(job);

@@ -26,7 +26,7 @@ export interface MonitorOptions {
 
 export class Monitor {
   readonly #options: MonitorOptions;
-  readonly #nextLook = new WeakMap<TrackedJob, number>();
+  readonly #nextCheck = new WeakMap<TrackedJob, number>();
   #timer: NodeJS.Timeout | undefined;
   #nextSave = 0;
 
@@ -36,7 +36,7 @@ export class Monitor {
 
   /** Starts the checks: there is, or may be, something to look at. */
   wake(): void {
-    this.#timer ??= setInterval(() => this.#look(), intervalMs);
+    this.#timer ??= setInterval(() => this.#check(), intervalMs);
     this.#timer.unref();
   }
 
@@ -45,7 +45,7 @@ export class Monitor {
     this.#timer = undefined;
   }
 
-  #look(): void {
+  #check(): void {
     const { runner, watches, unsaved } = this.#options;
     const now = performance.now();
     for (const execution of [...runner.executions]) {
@@ -53,7 +53,7 @@ export class Monitor {
     }
     for (const job of watches.jobs) this.#try(job, () => { if (runner.measure(job)) job.changed(); });
     for (const { job } of runner.executions) {
-      if ((this.#nextLook.get(job) ?? 0) <= now) this.#try(job, () => this.#lookAt(job, now));
+      if ((this.#nextCheck.get(job) ?? 0) <= now) this.#try(job, () => this.#checkOutput(job, now));
     }
     if (now >= this.#nextSave) {
       this.#nextSave = now + retryMs;
@@ -62,25 +62,25 @@ export class Monitor {
     if (runner.runningCount === 0 && watches.count === 0 && unsaved().length === 0) this.close();
   }
 
-  #lookAt(job: TrackedJob, now: number): void {
+  #checkOutput(job: TrackedJob, now: number): void {
     const { runner, log } = this.#options;
     runner.measure(job);
     const leftBytes = job.request.maxOutputBytes - job.outputBytes;
-    this.#nextLook.set(job, now + Math.min(leftBytes / maxBytesPerMs, maxIntervalMs));
+    this.#nextCheck.set(job, now + Math.min(leftBytes / maxBytesPerMs, maxIntervalMs));
     if (leftBytes >= 0) return;
-    this.#nextLook.set(job, Number.POSITIVE_INFINITY);
+    this.#nextCheck.set(job, Number.POSITIVE_INFINITY);
     runner.end(job, 'output_limit').catch((error: unknown) => {
       log.error('cannot end the job at its output limit, trying again', { jobId: job.id, error });
-      this.#nextLook.set(job, performance.now() + retryMs);
+      this.#nextCheck.set(job, performance.now() + retryMs);
     });
   }
 
   /** A failure with one job must not keep the others from being looked at. */
-  #try(job: TrackedJob, look: () => void): void {
+  #try(job: TrackedJob, check: () => void): void {
     try {
-      look();
+      check();
     } catch (error) {
-      this.#nextLook.set(job, performance.now() + retryMs);
+      this.#nextCheck.set(job, performance.now() + retryMs);
       this.#options.log.warn('cannot look at the job', { jobId: job.id, error });
     }
   }

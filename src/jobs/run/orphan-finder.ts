@@ -9,7 +9,7 @@ import type { Identity } from '../../process/identity.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 
 /** How long after a job's end processes that left its group are looked for, in one look for all jobs of that time. */
-const lookDelayMs = 1000;
+const searchDelayMs = 1000;
 
 /** How long jobs with processes left in their group are gathered: a look through all processes takes 5 to 25 ms. */
 const gatherMs = 10;
@@ -25,7 +25,7 @@ export class OrphanFinder {
   readonly #waiting = new Set<TrackedJob>();
   /** Jobs whose process group has processes left, for the next look. */
   #gathered: OrphanSearch[] = [];
-  #look: Promise<void> | undefined;
+  #search: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param options.onFound Called when a job has left processes that were not known. */
@@ -39,20 +39,20 @@ export class OrphanFinder {
    *
    * @param pid The job's first process, which has ended.
    */
-  look(job: TrackedJob, pid: number): Promise<void> {
+  search(job: TrackedJob, pid: number): Promise<void> {
     // No process has this start time: one that has the pid now is not the job's.
     this.#gathered.push({ job, leader: { pid, startTime: '' } });
-    this.#look ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
-      this.#look = undefined;
+    this.#search ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
+      this.#search = undefined;
       return this.#find(this.#gathered.splice(0));
     });
-    return this.#look;
+    return this.#search;
   }
 
   /** Looks a second later, also for processes that left the group: one look through all processes serves many jobs. */
-  lookLater(job: TrackedJob): void {
+  searchLater(job: TrackedJob): void {
     this.#waiting.add(job);
-    this.#timer ??= setTimeout(() => void this.#lookAtAll(), lookDelayMs);
+    this.#timer ??= setTimeout(() => void this.#searchAll(), searchDelayMs);
     this.#timer.unref();
   }
 
@@ -60,13 +60,13 @@ export class OrphanFinder {
     clearTimeout(this.#timer);
   }
 
-  async #lookAtAll(): Promise<void> {
+  async #searchAll(): Promise<void> {
     const jobs = [...this.#waiting];
     this.#waiting.clear();
     await this.#find(jobs.map((job) => ({ job, leader: undefined })));
     for (const job of jobs) job.isSettled = true;
     this.#timer = undefined;
-    for (const job of this.#waiting) this.lookLater(job);
+    for (const job of this.#waiting) this.searchLater(job);
   }
 
   async #find(wanted: readonly OrphanSearch[]): Promise<void> {

@@ -13,10 +13,10 @@ export interface CachedAnswer {
 }
 
 /** Length up to which an answer is kept as a string. */
-const longestText = 32_768;
+const maxStringLength = 32_768;
 /** An answer holds up to 1 MiB of each stream by default, and JSON makes that longer. */
-const longestAnswer = 2_621_440;
-const longestInAll = 4_194_304;
+const maxAnswerLength = 2_621_440;
+const maxTotalLength = 4_194_304;
 
 export class AnswerCache {
   /** In order of their last `put`, the oldest first. */
@@ -30,14 +30,14 @@ export class AnswerCache {
 
   /** Keeps an answer if it cannot change any more. */
   put(job: TrackedJob, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
-    if (!job.isSettled || job.lingering.length > 0 || text.length > longestAnswer) return;
-    const kept = text.length > longestText ? Buffer.from(text) : text;
-    if (kept.length > longestAnswer) return;
+    if (!job.isSettled || job.lingering.length > 0 || text.length > maxAnswerLength) return;
+    const kept = text.length > maxStringLength ? Buffer.from(text) : text;
+    if (kept.length > maxAnswerLength) return;
     this.delete(job);
     this.#answers.set(job, { variant, tag, text: kept });
     this.#length += kept.length;
     for (const oldest of this.#answers.keys()) {
-      if (this.#length <= longestInAll) return;
+      if (this.#length <= maxTotalLength) return;
       this.delete(oldest);
     }
   }

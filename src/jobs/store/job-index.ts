@@ -77,16 +77,16 @@ export class JobIndex {
     for (const property of current) this.#index(job, property);
   }
 
-  /** @param fits Another condition. */
-  list(query: ListQuery, fits: (job: TrackedJob) => boolean = () => true): Page {
+  /** @param accepts Another condition. */
+  list(query: ListQuery, accepts: (job: TrackedJob) => boolean = () => true): Page {
     const { limit = defaults.listLimit, before } = query;
-    const isAsked = matcher(query);
+    const matches = matcher(query);
     const candidates = this.#fewest(query);
     const jobs: TrackedJob[] = [];
     const end = before === undefined ? candidates.jobs.length : candidates.placeOf(before);
     for (let index = end - 1; index >= 0; index -= 1) {
       const job = candidates.jobs[index];
-      if (job === undefined || !isAsked(job) || !fits(job)) continue;
+      if (job === undefined || !matches(job) || !accepts(job)) continue;
       if (jobs.length === limit) return { jobs, hasMore: true };
       jobs.push(job);
     }
@@ -103,7 +103,7 @@ export class JobIndex {
   }
 
   #having([field, value]: Property): Sequence {
-    return this.#byProperty.get(field)?.get(value) ?? nothing;
+    return this.#byProperty.get(field)?.get(value) ?? emptySequence;
   }
 
   #index(job: TrackedJob, [field, value]: Property): void {
@@ -154,7 +154,7 @@ class Sequence {
   }
 }
 
-const nothing = new Sequence();
+const emptySequence = new Sequence();
 
 function propertiesOf({ state, request: { name, labels } }: TrackedJob): readonly Property[] {
   const ofLabels = Object.entries(labels).map(([label, value]): Property => [labelField(label), value]);

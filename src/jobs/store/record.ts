@@ -16,7 +16,7 @@ import type { JobRecord, JobState, Outcome } from '../job.ts';
 const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const anyText = text({ allowNul: true });
 /** Texts that a server keeps in memory for each job; far longer than any that a request may have. */
-const kept = text({ allowNul: true, max: 16_384 });
+const keptText = text({ allowNul: true, max: 16_384 });
 const keptWord = text({ allowNul: true, max: 1024 });
 
 /** Parses the program of a request, which the kinds of jobs know. */
@@ -25,7 +25,7 @@ export type ParseProgram = (value: unknown, path: string) => Program;
 const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
   reason: oneOf(...reasons),
   exitCode: integer({ min: -1, max: 0xffff_ffff }),
-  signal: nullable(kept),
+  signal: nullable(keptText),
   finishedAt: seconds,
   error: optional(anyText),
 })(value, path)));
@@ -53,8 +53,8 @@ const recordFields = {
   submittedAt: seconds,
   rerunOf: optional(jobId),
   continues: optional(jobId),
-  idempotency: optional(fieldsOf({ key: kept, hash: kept })),
-  hold: optional(kept),
+  idempotency: optional(fieldsOf({ key: keptText, hash: keptText })),
+  hold: optional(keptText),
   warnings: optional(array(anyText, { max: 1000 })),
   cut: optional(array(oneOf('stdout', 'stderr'), { max: 2 })),
   shellStarted: optional(shellStarted),
@@ -63,7 +63,7 @@ const recordFields = {
 };
 
 const requestFields = {
-  workdir: kept,
+  workdir: keptText,
   env: record(anyText, anyText, { max: 100_000 }),
   timeoutSeconds: nullable(seconds),
   killGraceSeconds: seconds,
@@ -71,7 +71,7 @@ const requestFields = {
   maxOutputBytes: seconds,
   tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
   output: optional(oneOf('file', 'pipe')),
-  name: nullable(kept),
+  name: nullable(keptText),
   labels: record(keptWord, keptWord, { max: 256 }),
 };
 
@@ -86,10 +86,10 @@ export function recordParser(parseProgram: ParseProgram): RecordParser {
 }
 
 /** More words than a server keeps in memory of a program, see `TrackedJob`: each counts for one character at least. */
-const mostWords = 2049;
-const mostWarnings = 100;
+const maxWords = 2049;
+const maxWarnings = 100;
 
-const longestKept = 4096;
+const maxKeptLength = 4096;
 
 /**
  * Reduces a record to what a server keeps in memory of a job: without its environment, and with the beginning of a
@@ -102,8 +102,8 @@ export function reduceToOutline(value: unknown): void {
   const { request, state, warnings } = loose(value);
   const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
   if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
-  if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, mostWords);
-  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(truncated);
+  if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, maxWords);
+  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, maxWarnings).map(truncated);
   outcome['error'] = truncated(outcome['error']);
 }
 
@@ -118,6 +118,6 @@ function isPlain(value: unknown): value is { [field: string]: unknown } {
 
 /** The beginning of a text, copied: a slice would keep the whole text in memory. */
 function truncated(value: unknown): unknown {
-  if (typeof value !== 'string' || value.length <= longestKept) return value;
-  return Buffer.from(value.slice(0, longestKept)).toString();
+  if (typeof value !== 'string' || value.length <= maxKeptLength) return value;
+  return Buffer.from(value.slice(0, maxKeptLength)).toString();
 }

@@ -23,7 +23,7 @@ export interface RetentionSweeperOptions {
   readonly onDeleted: (job: TrackedJob) => void;
 }
 
-const everyMs = 10_000;
+const intervalMs = 10_000;
 
 export class RetentionSweeper {
   readonly #options: RetentionSweeperOptions;
@@ -32,18 +32,18 @@ export class RetentionSweeper {
 
   constructor(options: RetentionSweeperOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#deleteExpired(), everyMs);
+    this.#timer = setInterval(() => this.#deleteExpired(), intervalMs);
     this.#timer.unref();
   }
 
   /** Deletes a job; its files are removed later. @returns where they are; `undefined`: nothing to remove. */
   delete(job: TrackedJob): string | undefined {
-    const { index, store, cache, onDeleted: onForgotten } = this.#options;
+    const { index, store, cache, onDeleted } = this.#options;
     if (!index.has(job)) return undefined;
     const place = store.remove(job.id);
     index.delete(job);
     cache.delete(job);
-    onForgotten(job);
+    onDeleted(job);
     return place;
   }
 
@@ -56,7 +56,7 @@ export class RetentionSweeper {
     const finished = index.all.filter(({ isFinished }) => isFinished);
     const old = finished.slice(0, countExpired(finished, limits, now()));
     for (const job of old) pace.run(() => this.#tryDelete(job));
-    if (old.length > 0) log.info('old jobs forgotten', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
+    if (old.length > 0) log.info('old jobs deleted', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
     pace.run(() => this.#emptyTrash());
   }
 
@@ -64,7 +64,7 @@ export class RetentionSweeper {
     try {
       this.delete(job);
     } catch (error) {
-      this.#options.log.warn('cannot forget an old job', { jobId: job.id, error });
+      this.#options.log.warn('cannot delete an old job', { jobId: job.id, error });
     }
   }
 
