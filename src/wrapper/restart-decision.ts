@@ -202,3 +202,8 @@ function exitCodeOf(ending: Ending): number {
 function formatSeconds(durationMs: number): string {
   return `${Number((durationMs / 1000).toFixed(1))} s`;
 }
+
+/** Adds the reason that the server itself gave. */
+export function withFailureReason(reason: string, failureReason: string | undefined): string {
+  return failureReason === undefined ? reason : `${reason}: ${failureReason}`;
+}

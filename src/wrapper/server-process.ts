@@ -19,6 +19,9 @@ export interface ServerProgram {
 
 type MessageName = ToWrapper['say'];
 
+/** How long a server may take to stop before it is killed. */
+export const stopMs = 20_000;
+
 export class ServerProcess {
   readonly program: ServerProgram;
   /** Resolves with the way the process ended, once it is gone. */

@@ -1,6 +1,6 @@
 /**
  * Keeps a server running: starts the current version, restarts it when it crashes, replaces it by the next version
- * while it still answers, and rolls back if that version fails. `supervise.ts` decides what follows the end of a
+ * while it still answers, and rolls back if that version fails. `restart-decision.ts` decides what follows the end of a
  * server; `../update/wrapper-link/messages.ts` defines the messages between the two processes.
  *
  * The wrapper is the only part that cannot be replaced while it runs, so it is small and starts nothing but servers.
@@ -16,17 +16,17 @@ import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/wrapper-link/messages.ts';
 import { compareVersions, isVersion } from '../update/versions/semver.ts';
 import {
-  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type ReleaseName,
-  rollBack,
+  countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type ReleaseName, rollBack,
 } from '../update/versions/version-state.ts';
-import { ServerProcess, type ServerProgram } from './server-process.ts';
-import { checkHealth } from './health-check.ts';
+import { ServerProcess, type ServerProgram, stopMs } from './server-process.ts';
+import { HealthMonitor } from './health-monitor.ts';
 import { endOrphan } from './orphan.ts';
 import { InstalledReleases } from './installed-releases.ts';
 import {
-  decideRestart, type RestartDecision, defaultTimings, describeEnding, type Ending, probationEnds, type WrapperTimings,
+  decideRestart, type RestartDecision, defaultTimings, describeEnding, type Ending, withFailureReason,
+  type WrapperTimings,
 } from './restart-decision.ts';
-import { watchEventLoop } from './watchdog.ts';
+import { VersionSwitcher } from './version-switcher.ts';
 
 export interface WrapperOptions {
   readonly stateDir: string;
@@ -40,22 +40,8 @@ export interface WrapperOptions {
   readonly isSocketShared?: boolean;
 }
 
-/** How long the old server, before it stops accepting, tells clients that a response is the last on its connection. */
-const drainMs = 300;
-/** How long the old server may take to release the jobs, and after that to finish its responses. */
-const handOverMs = 15_000;
-const lastAnswersMs = 45_000;
-const plainAnswersMs = 5_000;
-const listenMs = 5_000;
-const stopMs = 20_000;
-const healthEveryMs = 1_000;
-const healthMs = 5_000;
 /** Between SIGTERM and SIGKILL for a server that fails its health check. */
 const hungMs = 5_000;
-/** Failed checks in a row that count as a fault. */
-const healthFailures = 3;
-/** Factor on `readyMs` for a proven version, as it may have to read a hundred thousand jobs. */
-const readyFactor = 20;
 
 export class Wrapper {
   readonly #options: WrapperOptions;
@@ -63,11 +49,8 @@ export class Wrapper {
   readonly #timing: WrapperTimings;
   readonly #releases: InstalledReleases;
   #active: ServerProcess | undefined;
-  #standby: ServerProcess | undefined;
-  /** Replaced servers that are finishing their responses. */
-  readonly #draining = new Set<ServerProcess>();
-  /** Set while a new server takes over from the old one; from then on only a roll-back undoes the update. */
-  #handOver: Promise<void> | undefined;
+  readonly #health: HealthMonitor;
+  readonly #switcher: VersionSwitcher;
   #crashes = 0;
   /** See {@link EndedServer}. */
   #refusals = 0;
@@ -78,7 +61,26 @@ export class Wrapper {
     this.#options = options;
     this.#log = options.log;
     this.#timing = { ...defaultTimings, ...options.timing };
-    this.#releases = new InstalledReleases(options.stateDir, options.log);
+    const releases = this.#releases = new InstalledReleases(options.stateDir, options.log);
+    const { log } = options;
+    this.#health = new HealthMonitor({
+      log, timing: this.#timing, releases,
+      versionOf: (server) => this.#nameOf(server.program.release),
+      isInProbation: (server) => this.#isInProbation(server),
+      onProven: (version) => {
+        if (this.#switcher.standby === undefined) this.#prune(version);
+      },
+    });
+    this.#switcher = new VersionSwitcher({
+      log, timing: this.#timing, releases, ownVersion: options.own.version,
+      isSocketShared: options.isSocketShared ?? process.platform !== 'win32',
+      isStopping: () => this.#isStopping,
+      active: () => this.#active,
+      setActive: (server) => { this.#active = server; },
+      launch: (release, role) => this.#launch(release, role),
+      prune: (current) => this.#prune(current),
+      record: (attempt) => this.#record(attempt),
+    });
   }
 
   /**
@@ -105,7 +107,7 @@ export class Wrapper {
   /** Ends all servers, so that `run` returns. May be called repeatedly. */
   stop(): void {
     this.#stopping.abort();
-    for (const child of [this.#active, this.#standby, ...this.#draining]) {
+    for (const child of [this.#active, this.#switcher.standby, ...this.#switcher.draining]) {
       if (child !== undefined && !child.isGone) void child.end(stopMs);
     }
   }
@@ -118,9 +120,9 @@ export class Wrapper {
   async #supervise(first: ServerProcess): Promise<RestartDecision> {
     for (let child = first; ; child = this.#active ?? first) {
       const ending = await this.#endOf(child);
-      await this.#handOver?.catch(() => undefined);
+      await this.#switcher.handOver?.catch(() => undefined);
       if (ending === undefined || child !== this.#active) continue;
-      await this.#standby?.end(stopMs);
+      await this.#switcher.standby?.end(stopMs);
       return this.#decide(child, ending);
     }
   }
@@ -171,7 +173,7 @@ export class Wrapper {
   /** Gets ready for the next start. @returns The release to start. */
   async #prepare(decision: Exclude<RestartDecision, { type: 'stop' }>, release: ReleaseName): Promise<ReleaseName> {
     // They may hold the state directory until they are gone.
-    for (const child of this.#draining) await child.end(stopMs);
+    for (const child of this.#switcher.draining) await child.end(stopMs);
     await endOrphan(this.#options.stateDir, this.#log)
       .catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
     if (decision.type === 'restart') {
@@ -196,7 +198,7 @@ export class Wrapper {
   async #endOf(child: ServerProcess): Promise<Ending | undefined> {
     const over = new AbortController();
     try {
-      const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
+      const ending = await Promise.race([child.ended, child.replaced, this.#health.faultOf(child, over.signal)]);
       // A server that answers no requests will not handle SIGTERM either.
       if (ending !== undefined && !child.isGone) await child.end(ending.type === 'unhealthy' ? hungMs : stopMs);
       return ending;
@@ -205,165 +207,15 @@ export class Wrapper {
     }
   }
 
-  /** Resolves with the fault of a running server; never if it has no fault. */
-  async #faultOf(child: ServerProcess, signal: AbortSignal): Promise<Ending> {
-    const isNew = this.#isInProbation(child);
-    const limitMs = this.#timing.readyMs * (isNew ? 1 : readyFactor);
-    if (child.servingSince === undefined && !await child.waitFor('serving', limitMs)) {
-      if (!child.isGone && !signal.aborted) return { type: 'not_ready', afterMs: limitMs };
-      return never();
-    }
-    if (!signal.aborted) {
-      this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
-    }
-    const fault = isNew ? await this.#prove(child, signal) : undefined;
-    if (fault !== undefined) return fault;
-    const { watchEveryMs, watchLimitMs } = this.#timing;
-    const reason = await watchEventLoop({
-      checkHealth: () => checkHealth(child.healthUrl ?? '', watchLimitMs),
-      everyMs: watchEveryMs,
-      signal,
-    });
-    return reason === undefined ? never() : { type: 'unhealthy', reason };
-  }
-
-  /** Checks a new version repeatedly. Resolves with its fault, or with `undefined` once it has passed its probation. */
-  async #prove(child: ServerProcess, signal: AbortSignal): Promise<Ending | undefined> {
-    const endsAt = probationEnds(
-      this.#releases.state,
-      { wall: seconds(), monotonicMs: performance.now() },
-      this.#timing,
-    ) ?? 0;
-    for (let failures = 0; ;) {
-      const finding = await checkHealth(child.healthUrl ?? '', healthMs);
-      if (signal.aborted) return undefined;
-      const leftMs = endsAt - performance.now();
-      if (finding.type === 'healthy') failures = 0;
-      // Inconclusive checks are tolerated for a while, but a version that was never seen healthy has not proven itself.
-      else if (finding.type === 'unhealthy' || leftMs < -this.#timing.probationMs) failures += 1;
-      if (finding.type !== 'healthy' && failures >= healthFailures) return { type: 'unhealthy', reason: finding.why };
-      if (leftMs <= 0 && finding.type === 'healthy') break;
-      await sleep(Math.min(healthEveryMs, Math.max(50, leftMs)), undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) return undefined;
-    }
-    const version = child.program.release;
-    if (version === null) return undefined;
-    this.#releases.change((state) => confirm(state, version, seconds()));
-    this.#log.info('version has proven itself', { version });
-    if (this.#standby === undefined) this.#prune(version);
-    return undefined;
-  }
-
-  /** Replaces the server that asks for it by an installed version. */
-  async #switch(old: ServerProcess, version: string): Promise<void> {
-    if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
-      return old.send({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
-    }
-    if (this.#releases.available(version) === undefined) {
-      const reason = 'it was removed before it could be started; try again';
-      this.#note({ version, reason, isToBlame: false });
-      return old.send({ say: 'switchFailed', reason });
-    }
-    const standby = this.#standby = this.#launch(version, 'standby');
-    try {
-      const isReady = await standby.waitFor('ready', this.#timing.readyMs);
-      if (!isReady) return await this.#refuse(old, standby, this.#timing.readyMs);
-      old.send({ say: 'drain' });
-      await sleep(drainMs);
-      const isShared = this.#options.isSocketShared ?? process.platform !== 'win32';
-      if (isShared && !await this.#listen(standby)) return await this.#refuse(old, standby, listenMs);
-      if (old !== this.#active || old.isGone || this.#isStopping) return await this.#refuse(old, standby, 0);
-      this.#handOver = isShared ? this.#replace(old, standby) : this.#replacePlainly(old, standby);
-      await this.#handOver;
-    } finally {
-      this.#standby = undefined;
-      this.#handOver = undefined;
-    }
-  }
-
-  #listen(standby: ServerProcess): Promise<boolean> {
-    standby.send({ say: 'listen' });
-    return standby.waitFor('listening', listenMs);
-  }
-
-  /** Hands over from the old server to the new one. */
-  async #replace(old: ServerProcess, standby: ServerProcess): Promise<void> {
-    this.#begin(standby);
-    standby.send({ say: 'handingOver' });
-    old.send({ say: 'handOver' });
-    if (!await old.waitFor('released', handOverMs) && !old.isGone) {
-      this.#log.warn('the server that is replaced does not end: it is killed', { pid: old.pid });
-      await old.end(0);
-    }
-    standby.send({ say: 'takeOver' });
-    this.#active = standby;
-    this.#leave(old);
-  }
-
-  /** Marks a server as replaced and lets it finish its responses. */
-  #leave(old: ServerProcess): void {
-    old.markReplaced();
-    if (old.isGone) return;
-    this.#draining.add(old);
-    const overdue = setTimeout(() => old.signal('SIGKILL'), lastAnswersMs);
-    void old.ended.then(() => {
-      clearTimeout(overdue);
-      this.#draining.delete(old);
-    });
-  }
-
-  /** Where two processes cannot share a socket: ends the old server, then starts the new one. */
-  async #replacePlainly(old: ServerProcess, standby: ServerProcess): Promise<void> {
-    this.#log.warn('two servers cannot share the listening socket here: '
-      + 'connections are refused until the new version listens');
-    const { release } = standby.program;
-    await standby.end(stopMs);
-    this.#begin(standby);
-    old.send({ say: 'handOver' });
-    if (!await old.waitFor('released', handOverMs)) await old.end(0);
-    // Its socket must be free: unfinished responses are cut off after `plainAnswersMs`.
-    await Promise.race([old.ended, sleep(plainAnswersMs)]);
-    await old.end(0);
-    this.#active = this.#launch(release, 'server');
-    this.#leave(old);
-  }
-
-  #begin(standby: ServerProcess): void {
-    const version = standby.program.release;
-    if (version !== null) {
-      this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
-    }
-  }
-
-  /** Discards the standby, because it failed or the old server is ending; the running server was never touched. */
-  async #refuse(old: ServerProcess, standby: ServerProcess, afterMs: number): Promise<void> {
-    const isToBlame = old === this.#active && !old.isGone && !this.#isStopping;
-    const isLate = !standby.isGone;
-    const ending = await standby.end(stopMs);
-    const why = describeEnding(isLate ? { type: 'not_ready', afterMs } : ending, undefined);
-    const reason = isToBlame
-      ? withFailureReason(why, standby.failureReason)
-      : 'the server that was to be replaced ended meanwhile';
-    this.#note({ version: standby.program.release, reason, isToBlame });
-    // Done before the server is told, as it may then install the next version.
-    this.#prune(old.program.release);
-    old.send({ say: 'switchFailed', reason });
-  }
-
   /**
    * Removes the versions that neither a server nor an update needs. Their directories are renamed before it returns.
    *
    * @param current The version that runs.
    */
   #prune(current: ReleaseName): void {
-    const releases = [this.#active, ...this.#draining]
+    const releases = [this.#active, ...this.#switcher.draining]
       .flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
     void this.#releases.prune(this.#nameOf(current), releases);
-  }
-
-  #note(attempt: FailedAttempt): void {
-    this.#log.error('update failed', { version: attempt.version, reason: attempt.reason });
-    this.#record(attempt);
   }
 
   #record(attempt: FailedAttempt): void {
@@ -383,7 +235,7 @@ export class Wrapper {
     if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#record(message.attempt);
     if (message.say !== 'switch') return;
     if (!isVersion(message.version)) return child.send({ say: 'switchFailed', reason: 'that is no version' });
-    this.#switch(child, message.version).catch((error: unknown) => {
+    this.#switcher.switch(child, message.version).catch((error: unknown) => {
       this.#log.error('update failed', { error });
       child.send({ say: 'switchFailed', reason: 'the wrapper failed; its log says why' });
     });
@@ -442,15 +294,6 @@ function isAttempt(attempt: FailedAttempt | undefined): attempt is FailedAttempt
     && typeof reason === 'string' && typeof isToBlame === 'boolean';
 }
 
-/** Adds the reason that the server itself gave. */
-function withFailureReason(reason: string, failureReason: string | undefined): string {
-  return failureReason === undefined ? reason : `${reason}: ${failureReason}`;
-}
-
 function seconds(): number {
   return Date.now() / 1000;
-}
-
-function never(): Promise<never> {
-  return new Promise(() => undefined);
 }
