@@ -20,12 +20,6 @@ const kept: readonly (readonly [path: string, part: string, reason: string])[] =
   ['scripts/figures/language.ts', '/', 'the list itself, and its example'],
 ];
 
-/** Files whose names are still to be changed: each that is done leaves the list. */
-const notYetPlain = [
-  'src/server/parts/jobs.ts',
-  'src/server/server.ts',
-];
-
 const root = fileURLToPath(new URL('../', import.meta.url));
 const all = texts(root);
 
@@ -59,7 +53,6 @@ test('the help of each command is in plain words and fits the screen', async () 
 });
 
 function isKept(path: string, line: string): boolean {
-  if (notYetPlain.includes(path)) return true;
   return kept.some(([file, part]) => file === path && line.includes(part));
 }
 
