@@ -6,8 +6,8 @@ import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  appendRegular, checkFolder, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
-  writeRegular,
+  appendRegular, checkFolder, createFile, isLink, isMissingOrOurs, isUnreadable, mayAccess, openFifo, readRegular,
+  statQuietly, writeRegular,
 } from '../base/files/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launcher/pool.ts';
@@ -221,7 +221,11 @@ export function hasHadJob(
  */
 export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null'): void {
   if (isLink(directory)) throw new ReplacedError('something has replaced its directory before the job began');
-  const isPlain = (name: string): boolean => statQuietly(join(directory, name))?.isFile() ?? true;
+  const isPlain = (name: string): boolean => {
+    const path = join(directory, name);
+    const stats = statQuietly(path);
+    return stats === undefined || (stats.isFile() && mayAccess(path));
+  };
   // A shell would read the first line of a huge file without an end.
   const isMarked = (statQuietly(join(directory, 'process'))?.size ?? 0) > 0;
   const replaced = ['stdout', 'stderr', 'exit', 'process', 'traps'].find((name) => !isPlain(name))
@@ -231,7 +235,7 @@ export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null
 
 function isStdin(path: string, kind: 'fifo' | 'file' | 'null'): boolean {
   const stats = statQuietly(path);
-  return kind === 'null' || (kind === 'fifo' ? stats?.isFIFO() : stats?.isFile()) === true;
+  return kind === 'null' || ((kind === 'fifo' ? stats?.isFIFO() : stats?.isFile()) === true && mayAccess(path));
 }
 
 /** Whether the shell has claimed the job. */

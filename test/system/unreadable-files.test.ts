@@ -130,6 +130,27 @@ test('what a job closes to a server that is not root is answered as what it repl
   }
 });
 
+test('a waiting job whose files are closed to a server that is not root fails, and the next one runs', {
+  skip: notRoot, timeout,
+}, async (t) => {
+  // What went wrong: the server tried without an end to open its stdin, or waited for a shell that could not claim it.
+  const server = await spawnServer(t, { uid: nobody, flags: { 'max-running': '1' } });
+  for (const [more, file] of [
+    [{}, 'stdin'], [{ mode: 'persistent_shell', sessionKey: 'k' }, 'stdin'],
+    [{ mode: 'persistent_shell', sessionKey: 'k' }, 'process'],
+  ] as const) {
+    const first = await submit(server, { command: 'sleep 1000', killGrace: 0 });
+    const waiting = await submit(server, { command: 'echo ran', ...more });
+    const next = await submit(server, { command: 'echo next' });
+    chmodSync(join(server.stateDir, 'jobs', waiting, file), 0);
+    await answers(server, `POST /jobs/${first}/cancel`, '200', { body: { graceSeconds: 0 } });
+    const ended = (await answers(server, `GET /jobs/${waiting}?wait=30&waitFor=end`, '200')).json();
+    assert.deepEqual([ended['status'], ended['exitCode'], ended['stdout']], ['failed', 126, ''], `${file} ${JSON.stringify(more)}`);
+    const after = (await answers(server, `GET /jobs/${next}?wait=30&waitFor=end`, '200')).json();
+    assert.equal(after['stdout'], 'next\n');
+  }
+});
+
 test('a job that has closed its record or its directory is ended by the next server', {
   skip: notRoot, timeout,
 }, async (t) => {

@@ -8,7 +8,8 @@
  * @module
  */
 import {
-  closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync, writeSync,
+  accessSync, closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync,
+  writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
@@ -243,6 +244,16 @@ export function statFile(path: string): Stats | undefined {
   } catch (error) {
     if (!['ENOTDIR', 'ELOOP'].includes(errorCode(error))) throw error;
     return undefined;
+  }
+}
+
+/** Whether this process may read and write the file: a job can close its files to a server that is not root. */
+export function mayAccess(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

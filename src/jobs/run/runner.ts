@@ -301,7 +301,7 @@ export class Runner {
         (leases) => [leases[0], undefined] as const,
         (failure: unknown) => [undefined, failure] as const,
       );
-      if (lease !== undefined || this.#isClosed || !this.#options.store.hasStdin(job.id)) return lease;
+      if (lease !== undefined || this.#isClosed || !this.#options.store.mayOpenStdin(job.id)) return lease;
       if (!hasWarned) {
         this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: job.id, error });
       }

@@ -23,9 +23,8 @@ import { errorCode } from '../../base/error-code.ts';
 import { makeFolder, makeOwnFolder } from '../../base/files/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
 import {
-  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile,
-  UntrustedFileError,
-  writeRegular,
+  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, mayAccess, readRegular, statFile,
+  UntrustedFileError, writeRegular,
 } from '../../base/files/untrusted-file.ts';
 import { readJson, recordBounds } from '../../base/files/untrusted-json.ts';
 import { isJobId, type JobId } from '../../protocol/ids.ts';
@@ -137,6 +136,11 @@ export class JobStore {
       // EACCES: the job has closed its directory, to the server as well.
       return false;
     }
+  }
+
+  /** Whether the FIFO can be opened: a job may have closed it to a server that is not root. */
+  mayOpenStdin(id: JobId): boolean {
+    return this.hasStdin(id) && mayAccess(join(this.directory(id), 'stdin'));
   }
 
   /** Replaces the state, and the notes beside it. @throws ProblemError storage_full, unavailable. */
