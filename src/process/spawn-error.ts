@@ -2,9 +2,10 @@
  * Why a program could not be started, in words.
  * @module
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { errorCode } from '../base/error-code.ts';
+import { isDirectory } from '../base/files/is-directory.ts';
 
 /**
  * execve(2) reports ENOENT for a missing program, interpreter or working directory alike.
@@ -18,13 +19,4 @@ export function spawnErrorText(
   if (!isDirectory(cwd)) return `the directory ${cwd} is not there`;
   if (!/[/\\]/.test(file)) return `${file} is not installed`;
   return existsSync(resolve(cwd, file)) ? `the interpreter that ${file} names is not there` : `${file} is not there`;
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    // ENOENT, ENOTDIR, EACCES: no program can run there.
-    return false;
-  }
 }

@@ -2,9 +2,10 @@
  * The working directory of started programs: the one in the request, or the one in which the server was started.
  * @module
  */
-import { statfsSync, statSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isDirectory } from '../base/files/is-directory.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { homeDirectory } from './environment/user.ts';
@@ -45,15 +46,15 @@ export async function workdirFor(given: string | undefined, inherited: Variables
   const home = homeDirectory(inherited);
   if (given !== undefined) {
     const workdir = expanded(given, home);
-    if (await isDirectory(workdir)) return { workdir };
+    if (await findsDirectory(workdir)) return { workdir };
     throw new ParseError(
       'body.workdir', `expected an existing directory, received ${JSON.stringify(given.slice(0, 200))}`,
     );
   }
-  const isThere = isStartLocal ? isDirectoryNow(startDirectory) : await isDirectory(startDirectory);
+  const isThere = isStartLocal ? isDirectory(startDirectory) : await findsDirectory(startDirectory);
   if (isThere) return { workdir: startDirectory };
   const gone = `the directory in which the server was started is not there any more: ${startDirectory}`;
-  if (await isDirectory(home)) return { workdir: home, warning: `${gone}; it runs in the home directory, ${home}` };
+  if (await findsDirectory(home)) return { workdir: home, warning: `${gone}; it runs in the home directory, ${home}` };
   throw new ProblemError(
     'unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`,
   );
@@ -67,22 +68,14 @@ export function expanded(path: string, home: string, base: string = startDirecto
     : resolve(base, path);
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+async function findsDirectory(path: string): Promise<boolean> {
   return await stat(path).then((found) => found.isDirectory(), () => false);
-}
-
-function isDirectoryNow(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 function currentDirectory(): string {
   try {
     const directory = process.cwd();
-    return isDirectoryNow(directory) ? directory : goneDirectory;
+    return isDirectory(directory) ? directory : goneDirectory;
   } catch {
     return goneDirectory;
   }

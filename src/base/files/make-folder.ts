@@ -1,10 +1,12 @@
 /**
- * Makes a folder and its missing parents.
+ * Makes a folder and its missing parents, and clears its place of anything else.
  * @module
  */
-import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, unlinkSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errorCode } from '../error-code.ts';
+import { isDirectory } from './is-directory.ts';
+import { statFile } from './untrusted-file.ts';
 
 /**
  * Makes a folder and its missing parents; an existing folder stays as it is. Unlike `mkdirSync` with `recursive` it
@@ -47,25 +49,27 @@ export function setAside(path: string, isStrange: (stats: Stats) => boolean): st
   return aside;
 }
 
+/**
+ * Removes a file or link that stands where a folder belongs; the target of a link stays. Unlike {@link makeOwnFolder}
+ * it keeps nothing: for folders that hold only what can be made again.
+ *
+ * @throws The system's error.
+ */
+export function clearPlaceOf(folder: string): void {
+  const stats = statFile(folder);
+  if (stats !== undefined && !stats.isDirectory()) unlinkSync(folder);
+}
+
 /** @returns `false` where the parent is missing. */
 function makeOne(folder: string, options: { readonly mode?: number }, { isParentThere = false } = {}): boolean {
   try {
     mkdirSync(folder, options);
     return true;
   } catch (error) {
-    if (isFolder(folder)) return true;
+    if (isDirectory(folder)) return true;
     const isParentMissing = errorCode(error) === 'ENOENT' && !isParentThere;
     if (!isParentMissing || dirname(folder) === folder) throw error;
     // Another process may have made the parent in between.
     return existsSync(dirname(folder)) ? makeOne(folder, options, { isParentThere: true }) : false;
-  }
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    // The error of mkdir(2) has the reason.
-    return false;
   }
 }

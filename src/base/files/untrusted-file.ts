@@ -8,8 +8,7 @@
  * @module
  */
 import {
-  accessSync, closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync,
-  writeSync,
+  accessSync, closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
@@ -278,16 +277,6 @@ export function isBehindLink(folder: string): boolean {
 }
 
 const looks = new Map<string, boolean>();
-
-/**
- * Removes a file or link that stands where a folder belongs; the target of a link stays.
- *
- * @throws The system's error.
- */
-export function clearPlaceOf(folder: string): void {
-  const stats = statFile(folder);
-  if (stats !== undefined && !stats.isDirectory()) unlinkSync(folder);
-}
 
 /**
  * Whether the machine has run out of a resource: such an error says nothing about the file. EAGAIN here comes from

@@ -89,15 +89,20 @@ export class ConnectionSlots {
     return this.evicted > before;
   }
 
+  /** The connections of the source that has the most, of those of which one can be closed if there are any. */
   #largest(): Set<ConnectionSlot> {
     let largest = new Set<ConnectionSlot>();
-    for (const own of this.#bySource.values()) if (own.size > largest.size) largest = own;
-    return largest;
+    let queued = largest;
+    for (const own of this.#bySource.values()) {
+      if (own.size > largest.size && hasUnqueued(own)) largest = own;
+      else if (own.size > queued.size) queued = own;
+    }
+    return largest.size > 0 ? largest : queued;
   }
 
   /**
    * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
-   * time.
+   * time. One on which a request waits for its turn is closed only where the server is full and there is no other.
    */
   #evictFrom(own: Set<ConnectionSlot>, minIdleMs: number): void {
     let victim: ConnectionSlot | undefined;
@@ -108,6 +113,7 @@ export class ConnectionSlots {
       victim = slot;
       break;
     }
+    if (victim === undefined && minIdleMs === 0) [victim] = own;
     if (victim === undefined || performance.now() - victim.usedAt < minIdleMs) return;
     this.evicted += 1;
     this.release(victim);
@@ -120,4 +126,9 @@ export class ConnectionSlots {
     else own.add(slot);
     this.#unauthenticated += 1;
   }
+}
+
+function hasUnqueued(slots: Set<ConnectionSlot>): boolean {
+  for (const slot of slots) if (slot.isQueued?.() !== true) return true;
+  return false;
 }

@@ -7,8 +7,8 @@
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeFolder } from '../../base/files/make-folder.ts';
-import { clearPlaceOf, statFile } from '../../base/files/untrusted-file.ts';
+import { clearPlaceOf, makeFolder } from '../../base/files/make-folder.ts';
+import { statFile } from '../../base/files/untrusted-file.ts';
 import { type TaskError, TaskLostError, type ForkServer } from './fork-server.ts';
 import type { StdinHolder } from './stdin-holder.ts';
 import { removeFolder, Trash } from '../state/trash.ts';

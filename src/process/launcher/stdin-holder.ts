@@ -10,8 +10,8 @@
 import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/files/make-folder.ts';
-import { clearPlaceOf, isUnreadable, openFifo } from '../../base/files/untrusted-file.ts';
+import { clearPlaceOf, makeFolder } from '../../base/files/make-folder.ts';
+import { isUnreadable, openFifo } from '../../base/files/untrusted-file.ts';
 import type { ForkServer } from './fork-server.ts';
 import { isPidAlive } from '../identity.ts';
 import { openFileLimit } from '../open-files.ts';

@@ -9,8 +9,8 @@ import { existsSync, renameSync } from 'node:fs';
 import { opendir, rm, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
-import { clearPlaceOf, statFile } from '../../base/files/untrusted-file.ts';
-import { makeFolder } from '../../base/files/make-folder.ts';
+import { statFile } from '../../base/files/untrusted-file.ts';
+import { clearPlaceOf, makeFolder } from '../../base/files/make-folder.ts';
 import { runInBackground } from './background.ts';
 
 /**

@@ -118,6 +118,21 @@ test('Slots: idle ones of the largest source give way, the oldest first, and non
   assert.equal(slots.unauthenticated, 0);
 });
 
+test('a source whose requests all wait keeps no other source from giving way, and gives way where there is none', () => {
+  // What went wrong: the first source with the most connections was the only one to be asked, so none was closed.
+  const ended: string[] = [];
+  const slots = new ConnectionSlots({ unauthenticated: 9, unauthenticatedPerSource: 9 });
+  const enter = (name: string, isQueued: boolean): void => {
+    const slot = slots.take(name, { isBusy: () => isQueued, end: () => { ended.push(name); } });
+    slot.isQueued = () => isQueued;
+  };
+  enter('10.0.0.1', true);
+  enter('10.0.0.2', true);
+  enter('10.0.0.3', false);
+  assert.deepEqual([slots.evict(), slots.evict(), slots.evict(), slots.evict()], [true, true, true, false]);
+  assert.deepEqual(ended, ['10.0.0.3', '10.0.0.1', '10.0.0.2']);
+});
+
 test('a connection whose socket has gone already takes no place: its end is not told any more', () => {
   const connections = new Connections({ ...defaultLimits, connections: 1 });
   const socket = new Duplex({ destroy: () => undefined }) as Socket;
