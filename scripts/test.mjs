@@ -30,8 +30,9 @@ const words = process.argv.slice(2);
 const paths = words.filter((word) => !word.startsWith('-'));
 const isSoak = words.includes('--soak');
 const isVerbose = words.includes('--verbose') || paths.length > 0;
-// Tests wait for processes more than they compute, so several run at a time on each core.
-const concurrency = Number(valueOf('concurrency') ?? valueOf('test-concurrency') ?? 3 * availableParallelism());
+// Tests wait for processes more than they compute. With more than this, one that computes delays others past bounds.
+const usualConcurrency = Math.ceil(1.5 * availableParallelism());
+const concurrency = Number(valueOf('concurrency') ?? valueOf('test-concurrency') ?? usualConcurrency);
 const ours = /^--(soak|verbose|(test-)?concurrency=.*)$/;
 const options = words.filter((word) => word.startsWith('-') && !ours.test(word));
 const hasReporter = options.some((word) => word.startsWith('--test-reporter'));

@@ -56,7 +56,7 @@ const cases: readonly Case[] = [
   { command: 'set -C; while :; do sleep 1; done; echo ran' },
   { command: 'set -m; while :; do sleep 1; done; echo ran', except: ['zsh', 'sh'] },
   { command: 'set -m; sleep 50 | cat; echo ran', except: ['zsh', 'sh'] },
-  { command: 'mkdir "${__sidecar_traps%traps}sleeps"; while :; do :; done\necho ran' },
+  { command: 'mkdir "${__sidecar_traps%traps}sleeps"; echo in; while :; do :; done\necho ran', stdout: 'in\n' },
 ];
 
 /** Far sooner than the half of the kill grace, by when the shell is interrupted again. */

@@ -103,7 +103,9 @@ export async function talk(t: TestContext, server: Reached, path: string, option
       });
       return text;
     },
-    hears: async (type) => await until(() => control(type), { what: `the server says ${type}` }) as never,
+    hears: async (type) => await until(
+      () => control(type), { what: `the server says ${type}`, limitMs: 120_000 },
+    ) as never,
     leave: () => socket.close(),
   };
 }

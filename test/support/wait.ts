@@ -19,7 +19,7 @@ export interface UntilOptions {
  */
 export async function until<T>(
   condition: () => T | false | undefined | Promise<T | false | undefined>,
-  { what, limitMs = 30_000 }: UntilOptions,
+  { what, limitMs = 60_000 }: UntilOptions,
 ): Promise<T> {
   const deadline = performance.now() + limitMs;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 50)) {
