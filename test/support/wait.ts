@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface UntilOptions {
   /** What is waited for, for the message of a failure. */
   readonly what: string;
-  /** Milliseconds; far beyond what it takes on a slow machine. Default 30,000. */
+  /** Milliseconds; far beyond what it takes on a slow machine. Default 60,000. */
   readonly limitMs?: number;
 }
 
