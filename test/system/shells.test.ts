@@ -1,12 +1,13 @@
 /** Persistent shells under fire: a thousand jobs, and everything killed that can be. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { ask } from '../support/client.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
+import { folderName } from '../../src/shells/session-record.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
@@ -217,7 +218,12 @@ test('a shell that is killed takes its job along, whether or not there is a serv
     if (who === 'server, then shell') await server.kill9();
     process.kill(pid ?? 0, 'SIGKILL');
     if (who === 'shell and server') await server.kill9();
-    if (who !== 'shell') await server.restart();
+    if (who !== 'shell') {
+      // Its launcher notes how it ended; a server that starts before that cannot know.
+      const exit = join(server.stateDir, 'shells', folderName(key), 'run-1', 'exit');
+      await until(() => existsSync(exit) && readFileSync(exit, 'utf8').endsWith('\n'), { what: 'the end of the shell is noted' });
+      await server.restart();
+    }
     const job = await finished(server, jobId);
     assert.deepEqual([job.exitCode, job.reason, job.signal], [137, 'signal', 'SIGKILL'], who);
     assert.equal((await bytesOf(server, jobId)).toString(), 'begun\n');
