@@ -3,6 +3,7 @@
  * @module
  */
 import { TimeSlicer } from '../base/time-slicer.ts';
+import { unixSeconds } from '../base/unix-seconds.ts';
 import { type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName } from '../protocol/jobs.ts';
@@ -92,7 +93,7 @@ export class Jobs implements JobOperations {
       stdinHolder: options.ahead?.stdinHolder,
       maxRunning: options.maxRunning,
       hasFiles: options.hasFiles,
-      log: options.log, now: nowSeconds, pace: this.#pace,
+      log: options.log, now: unixSeconds, pace: this.#pace,
       onFinished: (job) => { if (job.isUnsaved) this.#saveLater(job); },
       onLingering: (job) => { if (this.#index.has(job)) this.#feed.record(job); },
     });
@@ -102,13 +103,13 @@ export class Jobs implements JobOperations {
     });
     this.#admission = new Admission(options, {
       kinds: this.#kinds, store: this.#store, runner: this.#runner, index: this.#index, pace: this.#pace,
-      now: nowSeconds, track: (record) => this.#track(record), onAccepted: () => this.#monitor.wake(),
+      now: unixSeconds, track: (record) => this.#track(record), onAccepted: () => this.#monitor.wake(),
     });
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#retention = new RetentionSweeper({
       index: this.#index, store: this.#store, cache: this.cache,
       limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
-      pace: this.#pace, log, now: nowSeconds, onDeleted: (job) => {
+      pace: this.#pace, log, now: unixSeconds, onDeleted: (job) => {
         this.#setContinuedBy(job, undefined);
         this.#feed.record(job);
       },
@@ -439,12 +440,8 @@ export class Jobs implements JobOperations {
     for (const { name, why } of skipped) log.warn('skipped in the jobs directory', { name, why });
     for (const id of lost) void lostJobs.terminate({ id, leader: undefined });
     this.#admission.continueAfter(jobs.at(-1)?.job.id);
-    await reconcile(jobs, { store: this.#store, runner: this.#runner, log, now: nowSeconds });
+    await reconcile(jobs, { store: this.#store, runner: this.#runner, log, now: unixSeconds });
     void lostJobs.terminateAbsent(lost);
     this.#monitor.wake();
   }
-}
-
-function nowSeconds(): number {
-  return Date.now() / 1000;
 }

@@ -557,7 +557,7 @@ export const stdinQuery = object({ eof: described('Close stdin after it.', optio
 export type StdinQuery = Parsed<typeof stdinQuery>;
 
 /** A call without parameters: an empty object, or no body at all. */
-export const noBody: Parser<{ readonly [field: string]: never }> = object({});
+export const emptyBody: Parser<{ readonly [field: string]: never }> = object({});
 
 /**
  * `reason` says why nothing was written; `writtenBytes`, how much of a long input was. `unknown`: the server was killed

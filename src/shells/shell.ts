@@ -126,10 +126,7 @@ export class Shell {
       launch, shell: this.#process.current, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
     };
     if (job.shell && hasLaterJob(job.shell, launch.directory)) {
-      const { shell } = job;
-      return void setImmediate(() => {
-        this.#reportExit(job, readExit(launch.directory) ?? readFallbackExit(shell, launch.id));
-      });
+      return void setImmediate(() => this.#reportExit(job, this.#exitOf(job)));
     }
     this.#activeJob = job;
     this.#lastJobDirectory = launch.directory;

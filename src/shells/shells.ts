@@ -11,6 +11,7 @@ import { isDiskFull } from '../base/files/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder, makeOwnFolder } from '../base/files/make-folder.ts';
 import { isExhaustion, isLink, statFile } from '../base/files/untrusted-file.ts';
+import { unixSeconds } from '../base/unix-seconds.ts';
 import type { JobEvents } from '../jobs/kind.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
@@ -350,8 +351,4 @@ function unconnected(): never {
 
 function quoteKey(sessionKey: string): string {
   return JSON.stringify(sessionKey.slice(0, 64));
-}
-
-function unixSeconds(): number {
-  return Date.now() / 1000;
 }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { unixSeconds } from '../base/unix-seconds.ts';
 import { confirm } from '../update/versions/version-state.ts';
 import { checkHealth } from './health-check.ts';
 import type { InstalledReleases } from './installed-releases.ts';
@@ -64,7 +65,7 @@ export class HealthMonitor {
     const { log, timing, releases, onProven } = this.#options;
     const endsAt = probationEnds(
       releases.state,
-      { wall: seconds(), monotonicMs: performance.now() },
+      { wall: unixSeconds(), monotonicMs: performance.now() },
       timing,
     ) ?? 0;
     for (let failures = 0; ;) {
@@ -81,15 +82,11 @@ export class HealthMonitor {
     }
     const version = child.program.release;
     if (version === null) return undefined;
-    releases.change((state) => confirm(state, version, seconds()));
+    releases.change((state) => confirm(state, version, unixSeconds()));
     log.info('version has proven itself', { version });
     onProven(version);
     return undefined;
   }
-}
-
-function seconds(): number {
-  return Date.now() / 1000;
 }
 
 function never(): Promise<never> {

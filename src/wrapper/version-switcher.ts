@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { unixSeconds } from '../base/unix-seconds.ts';
 import { beginProbation, type FailedAttempt, type ReleaseName } from '../update/versions/version-state.ts';
 import type { InstalledReleases } from './installed-releases.ts';
 import { describeEnding, type WrapperTimings, withFailureReason } from './restart-decision.ts';
@@ -143,7 +144,8 @@ export class VersionSwitcher {
   #beginProbation(standby: ServerProcess): void {
     const version = standby.program.release;
     if (version !== null) {
-      this.#options.releases.change((state) => beginProbation(state, version, seconds(), this.#options.ownVersion));
+      const { releases, ownVersion } = this.#options;
+      releases.change((state) => beginProbation(state, version, unixSeconds(), ownVersion));
     }
   }
 
@@ -166,8 +168,4 @@ export class VersionSwitcher {
     this.#log.error('update failed', { version: attempt.version, reason: attempt.reason });
     this.#options.record(attempt);
   }
-}
-
-function seconds(): number {
-  return Date.now() / 1000;
 }

@@ -12,6 +12,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { unixSeconds } from '../base/unix-seconds.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/wrapper-link/messages.ts';
 import { compareVersions, isVersion } from '../update/versions/semver.ts';
@@ -185,7 +186,7 @@ export class Wrapper {
     }
     this.#crashes = 0;
     if (decision.type === 'roll_back') {
-      this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+      this.#releases.change((state) => rollBack(state, decision.from, decision.reason, unixSeconds(), decision.to));
     }
     this.#prune(decision.to);
     return decision.to;
@@ -219,7 +220,7 @@ export class Wrapper {
   }
 
   #record(attempt: FailedAttempt): void {
-    this.#releases.change((state) => markFailed(state, attempt, seconds()));
+    this.#releases.change((state) => markFailed(state, attempt, unixSeconds()));
   }
 
   #launch(release: ReleaseName, role: 'server' | 'standby'): ServerProcess {
@@ -274,7 +275,7 @@ export class Wrapper {
     const to = this.#releases.available(previous) ?? null;
     const reason = `the wrapper was started ${mostStarts} times before it had proven itself`;
     this.#log.error('version went wrong: going back', { version: current, why: reason, to: this.#nameOf(to) });
-    this.#releases.change((state) => rollBack(state, current, reason, seconds(), to));
+    this.#releases.change((state) => rollBack(state, current, reason, unixSeconds(), to));
     return to;
   }
 
@@ -292,8 +293,4 @@ function isAttempt(attempt: FailedAttempt | undefined): attempt is FailedAttempt
   const { version, reason, isToBlame } = attempt ?? {};
   return (version === null || (typeof version === 'string' && isVersion(version)))
     && typeof reason === 'string' && typeof isToBlame === 'boolean';
-}
-
-function seconds(): number {
-  return Date.now() / 1000;
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
+import { isFields } from '../../base/loose.ts';
 import {
   type Parser, array, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../../base/parse.ts';
@@ -101,7 +102,7 @@ const maxKeptLength = 4096;
 export function reduceToOutline(value: unknown): void {
   const { request, state, warnings } = loose(value);
   const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
-  if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
+  if (isFields(loose(request)['env'])) loose(request)['env'] = {};
   if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, maxWords);
   if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, maxWarnings).map(truncated);
   outcome['error'] = truncated(outcome['error']);
@@ -109,11 +110,7 @@ export function reduceToOutline(value: unknown): void {
 
 /** The fields of an object; for anything else an empty object. */
 function loose(value: unknown): { [field: string]: unknown } {
-  return isPlain(value) ? value : {};
-}
-
-function isPlain(value: unknown): value is { [field: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isFields(value) ? value : {};
 }
 
 /** The beginning of a text, copied: a slice would keep the whole text in memory. */

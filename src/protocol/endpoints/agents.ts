@@ -10,7 +10,7 @@ import {
 } from '../agents.ts';
 import { endpoint } from '../endpoint.ts';
 import { accepted } from '../job-answers.ts';
-import { noBody } from '../jobs.ts';
+import { emptyBody } from '../jobs.ts';
 import type { ProblemCode } from '../problem.ts';
 
 const problems: readonly ProblemCode[] = [
@@ -75,7 +75,7 @@ export const cancelTurn = endpoint('POST', '/jobs/:id/prompt/cancel', {
   summary: 'Ends the turn that an agent is at',
   description: 'By session/cancel. The turn stops with `cancelled`; with keepAlive the agent then waits for '
     + 'another prompt.',
-  body: noBody,
+  body: emptyBody,
   isIdempotent: true,
   answers: { 200: { description: 'Whether there was a turn', body: turnCancelled } },
   problems,

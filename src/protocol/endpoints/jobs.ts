@@ -7,7 +7,8 @@ import { either } from '../answer.ts';
 import { endpoint } from '../endpoint.ts';
 import { accepted, job, jobList, nudged, signalSent, stdinWritten } from '../job-answers.ts';
 import {
-  cancelRequest, eventsQuery, execQuery, feedQuery, jobQuery, jobRequest, listQuery, noBody, nudgeRequest, outputQuery,
+  cancelRequest, emptyBody, eventsQuery, execQuery, feedQuery, jobQuery, jobRequest, listQuery, nudgeRequest,
+  outputQuery,
   resizeRequest, signalRequest, stdinQuery,
 } from '../jobs.ts';
 import { terminalSize } from '../terminals.ts';
@@ -154,7 +155,7 @@ export const rerunJob = endpoint('POST', '/jobs/:id/rerun', {
   summary: 'Runs the same request again, as a new job',
   description: 'Answers as POST /exec does.',
   query: execQuery,
-  body: noBody,
+  body: emptyBody,
   isIdempotent: true,
   headers: prefer,
   answers: {
