@@ -9,7 +9,7 @@ import { makeFolder } from '../base/files/make-folder.ts';
 import { createFile, isBehindLink, isExhaustion, statQuietly } from '../base/files/untrusted-file.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
-import { isAliveNow, type ProcessStat } from '../process/identity.ts';
+import { type Identity, isAliveNow, type ProcessStat } from '../process/identity.ts';
 import { hasOpen } from '../process/launcher/fifo.ts';
 import type { Launch } from '../process/launcher/launch-script.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
@@ -24,7 +24,7 @@ import {
   discardRunDirectory, hasHadJob, isReplaced, isUnfinished, noteExit, openControl, readExit, readNotedJob, readQuietly,
   ReplacedError, type StartedShell, waitForIdentity,
 } from './run-directory.ts';
-import { noteEnded, noteStarted, readStarted, startAfter } from './shell-end.ts';
+import { isEndAwaited, noteEnded, noteStarted, readStarted, startAfter } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
 export interface ShellProcessOptions {
@@ -223,27 +223,32 @@ export class ShellProcess {
     const note = parseProcessNote(readQuietly(runIn, 'process'));
     this.#isUnusable = note === undefined;
     if (!note) return;
+    const { identity } = note;
     const noted = readNotedJob(runIn);
     this.#lastJobDirectory = noted.jobDirectory;
-    if (isAliveNow(note.identity)) {
-      const controlPath = join(runIn, 'control');
-      const isBegun = hasHadJob({ ...noted, identity: note.identity });
-      const control = this.#reopen(controlPath, isBegun ? note.identity.pid : undefined);
-      if (control === undefined) return;
-      const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
-      this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
-      // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.
-      if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
-      if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, note.identity)) {
-        void this.continueCommand(readCommand(noted.jobDirectory ?? runIn), this.#running);
-      }
-      return;
+    const isAlive = isAliveNow(identity);
+    if (!isAlive && !isEndAwaited(runIn, identity)) return this.#noteEnd(runIn, identity);
+    const controlPath = join(runIn, 'control');
+    const isBegun = hasHadJob({ ...noted, identity });
+    const control = this.#reopen(controlPath, isAlive && isBegun ? identity.pid : undefined);
+    if (control === undefined) return;
+    const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
+    this.#running = { directory: runIn, identity, control, started, ...noted };
+    if (!isAlive) return;
+    // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.
+    if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
+    if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, identity)) {
+      void this.continueCommand(readCommand(noted.jobDirectory ?? runIn), this.#running);
     }
-    const code = readExit(runIn);
-    if (this.#lastJobDirectory === undefined) return;
+  }
+
+  /** Notes how a process ended, for its last job, too. */
+  #noteEnd(runIn: string, identity: Identity): void {
     const jobDirectory = this.#lastJobDirectory;
-    if (isUnfinished(jobDirectory, note.identity)) this.tryNote(() => noteEnded(runIn, jobDirectory, code));
-    if (code !== undefined) noteExit(jobDirectory, note.identity, code);
+    if (jobDirectory === undefined) return;
+    const code = readExit(runIn);
+    if (isUnfinished(jobDirectory, identity)) this.tryNote(() => noteEnded(runIn, jobDirectory, code));
+    if (code !== undefined) noteExit(jobDirectory, identity, code);
   }
 
   /** @param reader The pid of the shell, if it has opened the control. @returns `undefined`: a job has replaced it. */

@@ -4,6 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { setImmediate as afterThisTurn } from 'node:timers/promises';
 import { createLog } from '../../src/base/log.ts';
 import { readStat } from '../../src/process/identity.ts';
 import type { Launch } from '../../src/process/launcher/launch-script.ts';
@@ -103,6 +104,34 @@ test('a shell that opens its control only once the server has ended is told all 
     assert.deepEqual(next.launched, [], 'no other shell is started');
     next.shells.close();
   }
+});
+
+test('a job whose shell ended in the moment before the server started waits for the exit code of the shell', {
+  skip: options.skip || (existsSync('/proc/self/stat') ? false : 'needs /proc')
+    || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
+}, async (t) => {
+  const stateDir = realpathSync(temporaryFolder(t));
+  const first = shellsIn(t, stateDir);
+  first.shells.admit(request);
+  const directory = join(stateDir, 'job-0');
+  mkdirSync(directory);
+  const job = { id: 'job-0', directory, sessionKey: 'one' };
+  first.shells.start({ ...job, stdin: 'null', command: 'kill -9 $$', isBootstrap: false });
+  const launch = await until(() => first.launched[0], { what: 'a shell is to be started' });
+  const pid = become(t, launch);
+  await until(() => readStat(pid) === undefined, { what: 'the shell has ended' });
+  first.shells.close();
+
+  const next = shellsIn(t, stateDir);
+  next.shells.adopt(job);
+  assert.equal(next.shells.get('one').status, 'running');
+  // The first look at an adopted job.
+  await afterThisTurn();
+  assert.deepEqual([...next.ended], []);
+  writeFileSync(join(launch.directory, 'exit'), '137\n');
+  await until(() => next.ended.size > 0, { what: 'the job has ended' });
+  assert.deepEqual([...next.ended], [['job-0', 137]]);
+  assert.deepEqual(next.shells.endedWith(job), { reason: 'signal', exitCode: 137 });
 });
 
 test('what a server left that was killed before a session had its record is removed, and nothing else', options, async (t) => {
