@@ -24,8 +24,9 @@ export interface InterruptOptions {
 
 type SentInterrupt = Omit<InterruptOptions, 'find'> & { readonly isReceived: (() => boolean) | undefined };
 
-/** How long all processes may take to stop. */
+/** How long all processes may take to stop, and how often they are looked at even where a look takes long. */
 const stopMs = 250;
+const stopLooks = 20;
 const stopCheckMs = 1;
 /** Times between checks whether the signal was lost. */
 const firstCheckMs = 20;
@@ -79,18 +80,19 @@ function continueShell(shell: Identity): void {
 async function stopAll(
   shell: Identity, find: InterruptOptions['find'], stopped: Map<number, ProcessStat>,
 ): Promise<void> {
-  const deadline = performance.now() + stopMs;
-  for (;;) {
+  const beganAt = performance.now();
+  for (let looks = 1; ; looks += 1) {
+    // On a machine that is short of time, most of the time passes between two looks.
+    const progress = Math.min((performance.now() - beganAt) / stopMs, looks / stopLooks);
     const found = await find();
     const ours = new Set([shell, ...found].map(({ pid }) => pid));
     const fresh = found.filter(({ pid, startTime }) => stopped.get(pid)?.startTime !== startTime);
-    const isLate = performance.now() >= deadline - stopMs / 2;
     for (const stat of fresh) {
-      if (!isLate && ours.has(stat.parentPid) && !isStopped(stat.parentPid)) continue;
+      if (progress < 0.5 && ours.has(stat.parentPid) && !isStopped(stat.parentPid)) continue;
       if (sendSignal(stat.pid, 'SIGSTOP')) stopped.set(stat.pid, stat);
     }
     const isStill = fresh.length === 0 && [shell, ...found].every(({ pid }) => isStopped(pid));
-    if (isStill || performance.now() >= deadline) return;
+    if (isStill || progress >= 1) return;
     await sleep(stopCheckMs);
   }
 }
