@@ -17,7 +17,8 @@ import {
 import { execute, listPending } from '../protocol/endpoints/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { accepted } from '../protocol/job-answers.ts';
-import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
+import type { AgentExec } from '../protocol/exec.ts';
+import type { Accepted, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 import type { Transport } from './transport/transport.ts';

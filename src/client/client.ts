@@ -13,7 +13,8 @@ import { execute } from '../protocol/endpoints/jobs.ts';
 import { getHealth } from '../protocol/endpoints/server.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { accepted } from '../protocol/job-answers.ts';
-import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
+import type { ExecRequest } from '../protocol/exec.ts';
+import type { Accepted, Job } from '../protocol/jobs.ts';
 import { Agents } from './agents.ts';
 import { isFinishedJob } from './job-events.ts';
 import { type Transport, type SidecarOptions, transport } from './transport/transport.ts';
@@ -56,10 +57,11 @@ export type {
 export { permissionPresets, rulesOf } from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
-export {
-  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent,
-  type JobReason, type JobStatus, type Labels, type Nudged, type OutputWay, type PersistentShellExec, type Position,
-  type ShellExec, type SignalName, type StreamName, signals,
+export type { AgentExec, ArgvExec, ExecRequest, PersistentShellExec, ShellExec } from '../protocol/exec.ts';
+export type { Labels, OutputWay } from '../protocol/job-fields.ts';
+export { type SignalName, signals } from '../protocol/job-queries.ts';
+export type {
+  Accepted, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, StreamName,
 } from '../protocol/jobs.ts';
 export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';
 export type { Terminal, TerminalBackend, TerminalId, TerminalReason, TerminalStatus } from '../protocol/terminals.ts';

@@ -8,8 +8,9 @@ import {
 } from '../protocol/endpoints/jobs.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { accepted } from '../protocol/job-answers.ts';
+import type { CancelRequest, SignalName } from '../protocol/job-queries.ts';
 import type {
-  Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, SignalName, StreamName,
+  Accepted, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';

@@ -11,7 +11,10 @@ import type { Idempotency } from '../process/state/idempotency.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { CancelRequest, Job, JobRequest, OutputWay, Program } from '../protocol/jobs.ts';
+import type { JobRequest, Program } from '../protocol/exec.ts';
+import type { FieldsInMemory, OutputWay } from '../protocol/job-fields.ts';
+import type { CancelRequest } from '../protocol/job-queries.ts';
+import type { Job } from '../protocol/jobs.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import type { EndingReason, JobState, Outcome } from './job.ts';
@@ -50,10 +53,7 @@ export interface ProgramSummary {
 }
 
 /** The part of a request that stays in memory. */
-export interface RequestSummary extends Pick<
-  JobRequest,
-  'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'
-> {
+export interface RequestSummary extends FieldsInMemory {
   readonly workdir: string;
   readonly mode: Program['mode'];
   /** As in {@link ProgramSummary}. */

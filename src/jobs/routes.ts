@@ -16,8 +16,11 @@ import {
   rerunJob, resizeJob, signalJob, writeStdin,
 } from '../protocol/endpoints/jobs.ts';
 import {
-  type Accepted, defaults, type ExecQuery, formatPosition, type JobEvent, type JobQuery, type ListQuery, type Nudged,
-  type OutputQuery, parsePosition, type Position, type StdinWritten, type StreamName, type WaitFor,
+  answerDefaults, type ExecQuery, type JobQuery, type ListQuery, type OutputQuery, type WaitFor,
+} from '../protocol/job-queries.ts';
+import {
+  type Accepted, formatPosition, type JobEvent, type Nudged, parsePosition, type Position, type StdinWritten,
+  type StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import {
@@ -49,7 +52,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
       const headers = hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : undefined;
       return jsonList(
         200,
-        jobs.shown(entries, query.output === true ? { maxBytes: defaults.textBytes / 16 } : undefined),
+        jobs.shown(entries, query.output === true ? { maxBytes: answerDefaults.textBytes / 16 } : undefined),
         headers,
       );
     }),
@@ -100,7 +103,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
 
     bind(cancelJob, (request) => once(jobs, request, 'cancel', async (entry) => {
       await jobs.cancel(entry, request.body);
-      return jobs.detailed(entry, { maxBytes: defaults.textBytes });
+      return jobs.detailed(entry, { maxBytes: answerDefaults.textBytes });
     })),
 
     bind(signalJob, (request) => once(jobs, request, 'signal', async (entry, begin) => {
@@ -137,7 +140,7 @@ async function accepted(
   await held(jobs, entry, {
     waitSeconds, waitFor: waitFor ?? 'end', remember: () => isUnchanged(jobs, entry),
   }, request.signal);
-  const job = await jobs.detailed(entry, { maxBytes: defaults.textBytes });
+  const job = await jobs.detailed(entry, { maxBytes: answerDefaults.textBytes });
   return json(job.finishedAt === null ? 202 : 200, job, location);
 }
 
@@ -205,7 +208,7 @@ async function showFresh(
     tag = tagNow();
   }
   if (known !== undefined && isKnown(known, tag)) return empty(304, { ETag: tag });
-  const { maxBytes = defaults.textBytes, tailLines } = query;
+  const { maxBytes = answerDefaults.textBytes, tailLines } = query;
   const text = JSON.stringify(await jobs.detailed(entry, { maxBytes, tailLines }));
   jobs.cache.put(entry, { variant, tag, text });
   return jsonText(200, text, { ETag: tag });

@@ -2,9 +2,9 @@
  * A job in the server's memory: small enough that ten thousand do not matter. The rest is read from disk when needed.
  * @module
  */
-import { defined } from '../base/defined.ts';
 import { Emitter } from '../base/emitter.ts';
 import type { JobId } from '../protocol/ids.ts';
+import { fieldsInMemory } from '../protocol/job-fields.ts';
 import type { StreamName } from '../protocol/jobs.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import type { Family } from '../process/descendants.ts';
@@ -201,15 +201,15 @@ export function isInteractive({ kind, state }: TrackedJob): boolean {
 }
 
 function toRequestSummary(kind: JobKind, request: JobRecord['request']): RequestSummary {
-  const { workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
   const { program, length, limitSeconds } = kind.describe(request);
   return {
-    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels, limitSeconds,
+    ...fieldsInMemory(request),
+    workdir: request.workdir,
+    limitSeconds,
     sessionKey: kind.sessionKeyOf?.(request),
-    ...defined({ tty, output }),
     mode: request.program.mode,
     program: length <= maxCommandLength ? program : undefined,
-    stdin: stdinOf(stdin),
+    stdin: stdinOf(request.stdin),
   };
 }
 

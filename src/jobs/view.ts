@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { isExhaustion } from '../base/files/untrusted-file.ts';
+import { shownFields } from '../protocol/job-fields.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { ShownProgram } from './kind.ts';
@@ -38,12 +39,8 @@ export function summary(job: TrackedJob, { store }: ViewSources): Job {
     reason: outcome?.reason ?? null,
     ...program,
     ...defined({ shellStarted: job.shellStarted, shellEnded: job.shellEnded }),
-    workdir: request.workdir,
-    ...defined({ tty: request.tty, output: request.output }),
-    name: request.name,
-    labels: request.labels,
+    ...shownFields(request),
     ...defined({ rerunOf: job.rerunOf, continues: job.continues, continuedBy: job.continuedBy }),
-    timeout: request.timeoutSeconds,
     ...(interaction ? { lifetime: request.limitSeconds } : {}),
     submittedAt: job.submittedAt,
     startedAt,

@@ -3,7 +3,7 @@
  * @module
  */
 import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
-import type { WaitFor } from '../protocol/jobs.ts';
+import type { WaitFor } from '../protocol/job-queries.ts';
 import type { TrackedJob } from './tracked-job.ts';
 
 /** How the state of a job is read. */

@@ -4,11 +4,12 @@
  */
 import { type Parser, boolean, described } from '../base/parse.ts';
 import { agentJobFields } from './agent-job-answers.ts';
-import { integer, list, mapOf, maybe, number, only, orNull, seconds, shape, string, word } from './answer.ts';
+import { integer, list, maybe, number, only, orNull, seconds, shape, string, word } from './answer.ts';
+import { modes } from './exec.ts';
 import { jobId } from './ids.ts';
-import { type Accepted, type Job, type Nudged, type StdinWritten, modes, reasons, statuses } from './jobs.ts';
+import { shownShape } from './job-fields.ts';
+import { type Accepted, type Job, type Nudged, type StdinWritten, reasons, statuses } from './jobs.ts';
 import { shellEnded, shellStarted } from './shells.ts';
-import { terminalSize } from './terminals.ts';
 
 export const job = shape<Job>({
   jobId,
@@ -36,17 +37,10 @@ export const job = shape<Job>({
       + 'one',
     shellEnded,
   )),
-  output: maybe(described(
-    'How its output reaches the files; absent: decided by what the job names', word('file', 'pipe'),
-  )),
-  tty: maybe(terminalSize),
-  workdir: string,
-  name: orNull(string),
-  labels: mapOf(string),
+  ...shownShape,
   rerunOf: maybe(jobId),
   continues: maybe(described('The agent of that job had ended: this one continues its session', jobId)),
   continuedBy: maybe(described('The job that continues the session of this one', jobId)),
-  timeout: described('Seconds; of an agent for each turn', orNull(number)),
   lifetime: maybe(described('Mode acp: seconds for the whole job', orNull(number))),
   submittedAt: seconds,
   startedAt: orNull(seconds),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
 import { type AgentProgram, agentFields, elicitationRequest, permissionRequest, promptBlocks, promptRequest, promptText } from '../../src/protocol/agents.ts';
-import { jobRequest } from '../../src/protocol/jobs.ts';
+import { jobRequest } from '../../src/protocol/exec.ts';
 import { throwsWith } from '../support/errors.ts';
 
 function programOf(fields: object): AgentProgram {

@@ -6,8 +6,9 @@ import { defined } from '../../base/defined.ts';
 import type { JobOperations, KindJob } from '../../jobs/kind.ts';
 import { fingerprint, idempotencyOf } from '../../process/state/idempotency.ts';
 import type { AgentProgram } from '../../protocol/agents.ts';
+import type { JobRequest } from '../../protocol/exec.ts';
 import type { JobId } from '../../protocol/ids.ts';
-import { type JobRequest, type Labels, defaults } from '../../protocol/jobs.ts';
+import { type Labels, keptFields } from '../../protocol/job-fields.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
 import type { ShellKind } from '../../protocol/shells.ts';
 import { turnEndOf } from './job-end.ts';
@@ -133,10 +134,7 @@ export function jobsForAgents(jobs: JobOperations): AgentJobs {
       return entry && continuation(entry);
     },
     async startProgram({ argv, ...request }, repeatable, target) {
-      const asked: JobRequest = {
-        ...request, program: { mode: 'argv', argv }, env: {},
-        killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
-      };
+      const asked: JobRequest = { ...keptFields({}, 'argv'), ...request, program: { mode: 'argv', argv } };
       return (await jobs.submit(asked, { idempotency: idempotencyOf(repeatable, target) })).id;
     },
     async startInShell(request, key): Promise<ShellJob> {
@@ -159,7 +157,6 @@ export function jobsForAgents(jobs: JobOperations): AgentJobs {
 function shellJob({ sessionKey, shell, command, workdir, env, labels }: ShellJobRequest): JobRequest {
   return {
     program: { mode: 'persistent_shell', sessionKey, command, ...defined({ shell }) },
-    workdir, env, labels, name: null, stdin: null,
-    timeoutSeconds: null, killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
+    ...keptFields({ workdir, env, labels, stdin: null, timeout: null }, 'persistent_shell'),
   };
 }

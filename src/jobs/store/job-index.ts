@@ -4,7 +4,7 @@
  * @module
  */
 import type { JobId } from '../../protocol/ids.ts';
-import { defaults, type ListQuery } from '../../protocol/jobs.ts';
+import { answerDefaults, type ListQuery } from '../../protocol/job-queries.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 import { type JobState, statusOf } from '../job.ts';
 
@@ -79,7 +79,7 @@ export class JobIndex {
 
   /** @param accepts Another condition. */
   list(query: ListQuery, accepts: (job: TrackedJob) => boolean = () => true): Page {
-    const { limit = defaults.listLimit, before } = query;
+    const { limit = answerDefaults.listLimit, before } = query;
     const matches = matcher(query);
     const candidates = this.#fewest(query);
     const jobs: TrackedJob[] = [];

@@ -5,10 +5,12 @@
 import { defined } from '../../base/defined.ts';
 import { isFields } from '../../base/loose.ts';
 import {
-  type Parser, array, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
+  type Parser, array, fieldsOf, integer, nullable, number, oneOf, optional, parser, refuse, text,
 } from '../../base/parse.ts';
 import { jobId } from '../../protocol/ids.ts';
-import { type Program, reasons } from '../../protocol/jobs.ts';
+import { keptShape } from '../../protocol/job-fields.ts';
+import type { Program } from '../../protocol/exec.ts';
+import { reasons } from '../../protocol/jobs.ts';
 import {
   type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons,
 } from '../../protocol/shells.ts';
@@ -18,7 +20,6 @@ const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const anyText = text({ allowNul: true });
 /** Texts that a server keeps in memory for each job; far longer than any that a request may have. */
 const keptText = text({ allowNul: true, max: 16_384 });
-const keptWord = text({ allowNul: true, max: 1024 });
 
 /** Parses the program of a request, which the kinds of jobs know. */
 export type ParseProgram = (value: unknown, path: string) => Program;
@@ -63,24 +64,13 @@ const recordFields = {
   state,
 };
 
-const requestFields = {
-  workdir: keptText,
-  env: record(anyText, anyText, { max: 100_000 }),
-  timeoutSeconds: nullable(seconds),
-  killGraceSeconds: seconds,
-  stdin: optional(nullable(anyText)),
-  maxOutputBytes: seconds,
-  tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
-  output: optional(oneOf('file', 'pipe')),
-  name: nullable(keptText),
-  labels: record(keptWord, keptWord, { max: 256 }),
-};
-
 /** @throws ParseError where the value is not a job's record. */
 export type RecordParser = (value: unknown) => JobRecord;
 
 export function recordParser(parseProgram: ParseProgram): RecordParser {
-  const requestParser = fieldsOf({ program: parser({}, parseProgram), ...requestFields });
+  const requestParser = fieldsOf({
+    program: parser({}, parseProgram), ...keptShape, workdir: keptText,
+  });
   const request: Parser<JobRecord['request']> = parser({}, (value, path) => defined(requestParser(value, path)));
   const parse = fieldsOf({ jobId, request, ...recordFields });
   return (value) => defined(parse(value, 'job.json'));

@@ -10,7 +10,7 @@ import {
 } from '../agents.ts';
 import { endpoint } from '../endpoint.ts';
 import { accepted } from '../job-answers.ts';
-import { emptyBody } from '../jobs.ts';
+import { emptyBody } from '../job-queries.ts';
 import type { ProblemCode } from '../problem.ts';
 
 const problems: readonly ProblemCode[] = [

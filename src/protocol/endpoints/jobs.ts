@@ -5,12 +5,12 @@
 import { pendingAnywhere } from '../agent-job-answers.ts';
 import { either } from '../answer.ts';
 import { endpoint } from '../endpoint.ts';
+import { jobRequest } from '../exec.ts';
 import { accepted, job, jobList, nudged, signalSent, stdinWritten } from '../job-answers.ts';
 import {
-  cancelRequest, emptyBody, eventsQuery, execQuery, feedQuery, jobQuery, jobRequest, listQuery, nudgeRequest,
-  outputQuery,
+  cancelRequest, emptyBody, eventsQuery, execQuery, feedQuery, jobQuery, listQuery, nudgeRequest, outputQuery,
   resizeRequest, signalRequest, stdinQuery,
-} from '../jobs.ts';
+} from '../job-queries.ts';
 import { terminalSize } from '../terminals.ts';
 
 const jobOrAccepted = either(accepted, job);
