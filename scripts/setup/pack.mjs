@@ -23,7 +23,7 @@ const parserMakers = new Set([
   'anything', 'array', 'boolean', 'defining', 'described', 'either', 'eitherTextOr', 'emptyIsAbsent', 'endpoint',
   'fieldsOf', 'fromText', 'integer', 'list', 'mapOf', 'maybe', 'notEmpty', 'nullable', 'number', 'object', 'ofType',
   'oneOf', 'only', 'optional', 'optionalText', 'orNull', 'parser', 'record', 'repeated', 'resource', 'shape',
-  'shapeOrNull', 'switchOrEmpty', 'switchOrShell', 'text', 'ttyOrSwitch', 'union', 'webSocketEndpoint', 'word',
+  'shapeOrNull', 'switchOrEmpty', 'switchOrShell', 'switchOrSize', 'text', 'union', 'webSocketEndpoint', 'word',
   'wordOf',
 ]);
 /** Members of an endpoint that only a server needs. */

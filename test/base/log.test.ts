@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Log, type LogOptions, createLog } from '../../src/base/log.ts';
+import { builtModule } from '../support/built.ts';
 
 interface Kept {
   readonly log: Log;
@@ -90,8 +91,8 @@ test('a value that cannot be written does not hurt the line', async (t) => {
   assert.ok((lines[0]?.long?.length ?? 0) < 20_000);
 });
 
-const module = JSON.stringify(new URL('../../src/base/log.ts', import.meta.url).href);
-const words = [...process.execArgv.filter((word) => !word.startsWith('--test')), '--input-type=module', '-e'];
+const module = JSON.stringify(builtModule('base/log'));
+const words = ['--input-type=module', '-e'];
 const posix = process.platform === 'win32' ? { skip: 'no pipes as on POSIX' } : {};
 
 test('a reader that stalls costs lines, not time; what was lost is counted once it reads again', posix, async () => {

@@ -12,12 +12,12 @@ const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 const maxBytes = 2 ** 20;
 const maxFiles = 100;
 
-/** All that a build needs, with the packages of this checkout. */
+/** All that a package is made of, built already, with the packages of this checkout. */
 function copyOfCheckout(t: TestContext): { folder: string; env: NodeJS.ProcessEnv } {
   const base = temporaryFolder(t);
   const folder = join(base, 'checkout');
   mkdirSync(folder);
-  for (const name of ['src', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE']) {
+  for (const name of ['src', 'dist', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE']) {
     cpSync(join(root, name), join(folder, name), { recursive: true, filter: (path) => !path.includes('node_modules') });
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');

@@ -8,6 +8,7 @@ import test, { type TestContext } from 'node:test';
 import { AgentFailure } from '../../../src/agents/acp/agent-failure.ts';
 import { type AgentProcess, startAgent } from '../../../src/agents/acp/agent-process.ts';
 import { readStat } from '../../../src/process/identity.ts';
+import { builtModule } from '../../support/built.ts';
 import { rejectsWith } from '../../support/errors.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
@@ -88,10 +89,10 @@ test('end() may be called at any time, and repeatedly', options, async (t) => {
 test('the process that ends an agent may carry its mark, and survives', options, async (t) => {
   const mark = `runner-of-test-${process.pid}`;
   const program = `
-    const { startAgent } = await import(${JSON.stringify(new URL('../../../src/agents/acp/agent-process.ts', import.meta.url).href)});
+    const { startAgent } = await import(${JSON.stringify(builtModule('agents/acp/agent-process'))});
     const agent = await startAgent({ argv: ['cat'], workdir: '/', env: { PATH: process.env.PATH }, mark: '${mark}' });
     console.log(await agent.end(), (await agent.exited).code);`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { env: { ...process.env, SIDECAR_JOB_ID: mark }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { env: { ...process.env, SIDECAR_JOB_ID: mark }, stdio: ['ignore', 'pipe', 'inherit'] });
   atEnd(t, () => { child.kill('SIGKILL'); });
   const said = child.stdout.toArray();
   assert.deepEqual(await once(child, 'exit'), [0, null]);

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { type RunnerConfig, type AgentState, type RunnerCommand, runnerConfigFile, stateFile } from '../../../src/agents/runner-config.ts';
 import { ownProgram } from '../../../src/process/own-program.ts';
 import { readStat } from '../../../src/process/identity.ts';
+import { builtModule } from '../../support/built.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
@@ -32,9 +33,9 @@ function start(t: TestContext, prompt: string, more: Partial<RunnerConfig> = {})
     permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   writeFileSync(join(directory, runnerConfigFile), JSON.stringify(config));
-  const { file, loaders, path } = ownProgram(new URL('../../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
+  const { file, path } = ownProgram(builtModule('agents/runner/runner'), 'main');
   const stdout = openSync(join(directory, 'stdout'), 'a');
-  const child = spawn(file, [...loaders, path, directory], { stdio: ['pipe', stdout, 'inherit'], env: { ...process.env, SIDECAR_JOB_ID: mark } });
+  const child = spawn(file, [path, directory], { stdio: ['pipe', stdout, 'inherit'], env: { ...process.env, SIDECAR_JOB_ID: mark } });
   closeSync(stdout);
   const exit = once(child, 'exit') as Job['exit'];
   atEnd(t, async () => {

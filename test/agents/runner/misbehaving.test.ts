@@ -12,6 +12,7 @@ import { type RunnerConfig, type AgentState, eventsFile, runnerConfigFile, state
 import { markName } from '../../../src/process/descendants.ts';
 import { sendSignal } from '../../../src/process/identity.ts';
 import { ownProgram } from '../../../src/process/own-program.ts';
+import { builtModule } from '../../support/built.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { processesWith } from '../../support/processes.ts';
 import { type Ending, type Row, agent, check, isCostly, rows, wanted } from '../../support/misbehaving-agents.ts';
@@ -44,10 +45,10 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
     prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}), ...(sessionId === undefined ? {} : { sessionId }),
   };
   writeFileSync(join(directory, runnerConfigFile), JSON.stringify(config));
-  const { file, loaders, path } = ownProgram(new URL('../../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
+  const { file, path } = ownProgram(builtModule('agents/runner/runner'), 'main');
   const read = (name: string): string => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8') : '');
   const [stdout, stderr] = ['stdout', 'stderr'].map((name) => openSync(join(directory, name), 'a'));
-  const child = spawn(file, [...loaders, '--import', meter(join(directory, 'meter')), path, directory], { stdio: ['pipe', stdout, stderr], env: { ...process.env, [markName]: mark } });
+  const child = spawn(file, ['--import', meter(join(directory, 'meter')), path, directory], { stdio: ['pipe', stdout, stderr], env: { ...process.env, [markName]: mark } });
   for (const fd of [stdout, stderr]) closeSync(fd ?? 0);
   const exit = once(child, 'exit') as Promise<[number | null, string | null]>;
   const ours = (): readonly { readonly pid: number; readonly command: string }[] => processesWith(`${markName}=${mark}`);

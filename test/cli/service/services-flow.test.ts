@@ -11,7 +11,7 @@ import { readLock } from '../../../src/cli/connect.ts';
 import { atEnd, spawnServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
-const driver = fileURLToPath(new URL('../../fixtures/service-command.ts', import.meta.url));
+const driver = fileURLToPath(new URL('../../fixtures/service-command.mjs', import.meta.url));
 const fake = fileURLToPath(new URL('../../fixtures/fake-systemctl.mjs', import.meta.url));
 const skip = process.platform !== 'linux' && 'systemd runs on Linux only';
 
@@ -35,7 +35,7 @@ function machine(t: TestContext): Machine {
     chmodSync(join(bin, name), 0o755);
   }
   const sidecar: Machine['sidecar'] = async (verb, flags = {}, env = {}) => {
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), driver, verb, JSON.stringify({ 'port': '0', 'state-dir': stateDir, ...flags })], {
+    const child = spawn(process.execPath, [driver, verb, JSON.stringify({ 'port': '0', 'state-dir': stateDir, ...flags })], {
       env: { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: home, FAKE_SYSTEMD: systemd, ...env },
     });
     const said = { stdout: '', stderr: '' };

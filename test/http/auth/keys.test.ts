@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openKeys, rotateKey } from '../../../src/http/auth/keys.ts';
+import { builtModule } from '../../support/built.ts';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'sidecar-keys-'));
@@ -91,10 +92,10 @@ test('openKeys() refuses a file that is a link, not ours, open to others, or no 
 
 test('programs that start at once agree on one key', async (t) => {
   const stateDir = folder(t);
-  const program = `import { openKeys } from ${JSON.stringify(new URL('../../../src/http/auth/keys.ts', import.meta.url).href)};
+  const program = `import { openKeys } from ${JSON.stringify(builtModule('http/auth/keys'))};
     openKeys({ stateDir: process.argv[1] }).then((keys) => console.log(keys.current));`;
   const outputs = await Promise.all(Array.from({ length: 6 }, async () => {
-    const child = spawn(process.execPath, [...process.execArgv.filter((word) => !word.startsWith('--test')), '--input-type=module', '-e', program, stateDir], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program, stateDir], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.on('data', (chunk) => { output += String(chunk); });
     await once(child, 'close');

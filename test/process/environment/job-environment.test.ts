@@ -11,6 +11,7 @@ import { withoutNpm } from '../../../src/process/environment/npm.ts';
 import { type Environment, withoutCredentials, withoutSecrets } from '../../../src/process/environment/secrets.ts';
 import { overlayForTerminal } from '../../../src/process/environment/terminal.ts';
 import { userDefaults } from '../../../src/process/environment/user.ts';
+import { builtModule } from '../../support/built.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const complete = { HOME: '/home/me', USER: 'me', LOGNAME: 'me', SHELL: '/bin/zsh', PATH: '/usr/bin' };
@@ -97,9 +98,9 @@ test('what npm added is taken back, and only that', (t) => {
   const folder = temporaryFolder(t);
   const project = join(folder, 'project');
   mkdirSync(project);
-  const module = new URL('../../../src/process/environment/job-environment.ts', import.meta.url).href;
+  const module = builtModule('process/environment/job-environment');
   writeFileSync(join(project, 'told.mjs'), `import { jobEnvironment } from '${module}';\nconsole.log(JSON.stringify([process.env, jobEnvironment(process.env)]));`);
-  const start = `node --import ${import.meta.resolve('tsx')} told.mjs`;
+  const start = 'node told.mjs';
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'x', version: '1.0.0', scripts: { start } }));
   const ownBin = join(folder, 'own', 'node_modules', '.bin');
   const path = [ownBin, ...(process.env['PATH'] ?? '').split(delimiter).filter((part) => !/node_modules|node-gyp/.test(part))].join(delimiter);

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { identify } from '../../../src/process/identity.ts';
 import { LockHeldError, acquireLock, readOwner } from '../../../src/process/state/lock.ts';
+import { builtModule } from '../../support/built.ts';
 import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
-const source = fileURLToPath(new URL('../../../src/process/state/lock.ts', import.meta.url));
+const source = builtModule('process/state/lock');
 
 describe('lock', () => {
   it('acquireLock() refuses a second taker and names the first', async (t) => {
@@ -72,7 +72,7 @@ describe('lock', () => {
       });
       console.log('ready');`;
     const takers = Array.from({ length: 6 }, () =>
-      spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] }));
+      spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] }));
     t.after(() => { for (const taker of takers) taker.kill('SIGKILL'); });
     await Promise.all(takers.map(({ stdout }) => once(stdout, 'data')));
     for (let round = 0; round < 1; round += 1) {

@@ -11,6 +11,7 @@ import {
   beginProbation, confirm, isBad, markFailed, mayTry, noVersions, parseVersionState, rollBack, removableVersions, type VersionState,
 } from '../../../src/update/versions/version-state.ts';
 import { Versions } from '../../../src/update/versions/version-store.ts';
+import { builtModule } from '../../support/built.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const proven = confirm(beginProbation(noVersions, '1.0.1', 100), '1.0.1', 160);
@@ -263,7 +264,7 @@ describe('Versions', () => {
     await install(versions, '1.0.1', 'x'.repeat(1000));
     const looker = `
       import { existsSync, readFileSync, writeSync } from 'node:fs';
-      import { Versions } from ${JSON.stringify(new URL('../../../src/update/versions/version-store.ts', import.meta.url).href)};
+      import { Versions } from ${JSON.stringify(builtModule('update/versions/version-store'))};
       const versions = new Versions({ directory: ${JSON.stringify(directory)}, onWarning: () => {} });
       let looks = 0;
       writeSync(1, 'looking');
@@ -271,7 +272,7 @@ describe('Versions', () => {
         if (versions.list().length !== 1) throw new Error('The list is empty');
       }
       process.exitCode = looks > 0 ? 0 : 3;`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', looker], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', looker], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');
     await once(child.stdout, 'data');
     for (let turn = 0; turn < 200; turn += 1) await install(versions, '1.0.1', 'x'.repeat(1000));
