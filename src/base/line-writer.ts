@@ -3,6 +3,7 @@
  * @module
  */
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from './error-code.ts';
 
@@ -110,12 +111,18 @@ export class LineWriter {
 /**
  * Opens a pipe or terminal a second time, in non-blocking mode. Setting the mode on `fd` itself would set it for every
  * process that shares it; and a blocking write to a stalled reader holds a pool thread, and with it the exit of this
- * process.
+ * process. A socket, as supervisors give it, cannot be opened again, so its mode is set; the programs of ours that share
+ * it expect that.
  */
 function openNonBlocking(fd: number): { readonly fd: number; readonly neverWaits: boolean } {
   try {
     const stats = fstatSync(fd);
     if (stats.isFile()) return { fd, neverWaits: true };
+    if (stats.isSocket()) {
+      // Its handle sets the mode, and is not used.
+      new Socket({ fd, readable: false, writable: true }).unref();
+      return { fd, neverWaits: true };
+    }
     if (
       process.platform !== 'linux' || !(stats.isFIFO() || stats.isCharacterDevice())
     ) return { fd, neverWaits: false };
