@@ -23,10 +23,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { leftovers } from './leftovers.mjs';
+import { compileTests } from './test/compile-tests.mjs';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
-/** Resolved here, as it reaches processes in other directories. */
-const buildForSource = new URL('./test/build-for-source.mjs', import.meta.url).href;
 const words = process.argv.slice(2);
 const paths = words.filter((word) => !word.startsWith('-'));
 const isSoak = words.includes('--soak');
@@ -46,6 +45,7 @@ const silenceMs = 30_000;
 const found = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
 const files = inOrder(found.filter((file) => !isSoak || hasSoak(file)));
 const isLive = files.length === 1;
+const compiledFormOf = compileTests(root);
 
 // Everything that the run makes is in this folder, so that what it leaves behind can be found.
 const folder = mkdtempSync(join(isSoak ? tmpdir() : quickFolder() ?? tmpdir(), 'sidecar-run-'));
@@ -115,7 +115,7 @@ function noteRun(outcome) {
 /** Runs one file in a process of its own. */
 async function run(file) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--import', 'tsx', '--import', buildForSource, ...options, file], {
+  const child = spawn(process.execPath, ['--enable-source-maps', ...options, compiledFormOf(file)], {
     cwd: root, env: { ...process.env, TMPDIR: folder, ...(isSoak ? { SIDECAR_TEST_SOAK: '1' } : {}) },
   });
   running.set(file, child);
