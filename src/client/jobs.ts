@@ -263,7 +263,7 @@ export class Jobs {
     return call(this.#transport, rerunJob, { params: { id: checkedId(id) }, body: {}, ...keyed(options) }, [accepted]);
   }
 
-  /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
+  /** Deletes a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
   async delete(id: string, { signal }: Cancellable = {}): Promise<void> {
     await confirmDeletion(this.#transport, deleteJob, { params: { id: checkedId(id) }, signal });
   }

@@ -72,7 +72,7 @@ export const getJob = endpoint('GET', '/jobs/:id', {
 });
 
 export const deleteJob = endpoint('DELETE', '/jobs/:id', {
-  summary: 'Forgets a finished job and its files',
+  summary: 'Deletes a finished job and its files',
   answers: { 204: { description: 'It is forgotten' } },
   problems: ['job_not_found', 'job_running', 'storage_full', 'unavailable'],
 });
