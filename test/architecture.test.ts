@@ -54,7 +54,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/environment/npm.ts': '/proc',
   'process/own-version.ts': 'the package that this program is part of',
   'process/launcher/launch-script.ts': 'the program of the launchers, which stands beside it',
-  'shells/powershell.ts': 'the loop of PowerShell, which stands beside it',
+  'shells/dialects/powershell.ts': 'the loop of PowerShell, which stands beside it',
   'http/auth/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/services/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
   'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { isAliveNow, type ProcessStat, sendSignal } from '../process/identity.ts';
 import type { ActiveJob } from './active-job.ts';
-import type { Dialect } from './dialect.ts';
+import type { Dialect } from './dialects/dialect.ts';
 import { interruptCommand, isAsleep } from './interrupt.ts';
 import { countInterrupts, hasClaimed, noteForcedStop, noteSleep, type StartedShell } from './run-directory.ts';
 import { noteKilled } from './shell-end.ts';

@@ -14,7 +14,7 @@ import { isStillLauncher } from '../process/launcher/pool.ts';
 import { parseExit, parseProcessNote } from '../process/launcher/process-note.ts';
 import type { Trash } from '../process/state/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
-import { interruptsFile, forcedStopFile, sleepsFile, fallbackExitFile } from './dialect.ts';
+import { interruptsFile, forcedStopFile, sleepsFile, fallbackExitFile } from './dialects/dialect.ts';
 import { startPrefix } from './session-record.ts';
 
 /** A shell that was started, and may have ended since. */

@@ -18,7 +18,7 @@ import { terminate } from '../process/terminate.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
 import { type JobCommand, readCommand } from './active-job.ts';
 import { commandProcesses } from './command-processes.ts';
-import type { Dialect } from './dialect.ts';
+import type { Dialect } from './dialects/dialect.ts';
 import { continueInterrupted } from './interrupt.ts';
 import {
   discardRunDirectory, hasHadJob, isReplaced, isUnfinished, noteExit, openControl, readExit, readNotedJob, readQuietly,

@@ -20,8 +20,8 @@ import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { Trash } from '../process/state/trash.ts';
-import { dialects } from './dialect-registry.ts';
-import { findShells } from './find-shells.ts';
+import { dialects } from './dialects/registry.ts';
+import { findShells } from './dialects/find-shells.ts';
 import type { ShellLaunch, ShellRequest } from './request.ts';
 import {
   folderName, parseSession, readSessionFile, type SessionRecord, shellMark, writeSession,

@@ -9,7 +9,7 @@ import { createLog } from '../../src/base/log.ts';
 import { readStat } from '../../src/process/identity.ts';
 import type { Launch } from '../../src/process/launcher/launch-script.ts';
 import type { ShellRequest } from '../../src/shells/request.ts';
-import { findShells } from '../../src/shells/find-shells.ts';
+import { findShells } from '../../src/shells/dialects/find-shells.ts';
 import { Shells } from '../../src/shells/shells.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** The file of a command in the directory of its job, see `src/shells/posix.ts`. */
+/** The file of a command in the directory of its job, see `src/shells/dialects/posix.ts`. */
 const commandFile = String.raw`[^\n]*/[0-9a-z]{16}/command`;
 
 const rewrites: readonly (readonly [pattern: RegExp, replacement: string])[] = [

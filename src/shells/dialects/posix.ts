@@ -5,8 +5,8 @@
  */
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
-import { quote } from '../base/text/shell-word.ts';
-import { assignments } from '../process/environment/shell-variables.ts';
+import { quote } from '../../base/text/shell-word.ts';
+import { assignments } from '../../process/environment/shell-variables.ts';
 import {
   bootstrapFailed, type Dialect, interruptsFile, forcedStopFile, type ShellJob, sleepsFile, fallbackExitFile,
 } from './dialect.ts';

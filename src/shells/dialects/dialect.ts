@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { Variables } from '../process/environment/secrets.ts';
+import type { Variables } from '../../process/environment/secrets.ts';
 
 /** A job, as its run file needs it. */
 export interface ShellJob {

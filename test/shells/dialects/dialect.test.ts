@@ -1,11 +1,11 @@
 /** What is written to each shell, and whom a job has in one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ShellJob } from '../../src/shells/dialect.ts';
-import { quote } from '../../src/base/text/shell-word.ts';
-import { posix } from '../../src/shells/posix.ts';
-import { pwsh } from '../../src/shells/powershell.ts';
-import { ofCommand } from '../../src/shells/command-processes.ts';
+import type { ShellJob } from '../../../src/shells/dialects/dialect.ts';
+import { quote } from '../../../src/base/text/shell-word.ts';
+import { posix } from '../../../src/shells/dialects/posix.ts';
+import { pwsh } from '../../../src/shells/dialects/powershell.ts';
+import { ofCommand } from '../../../src/shells/command-processes.ts';
 
 const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', shell: '/s/shells/k/run-1', claim: '7 99 #ab' };
 
