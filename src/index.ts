@@ -9,14 +9,14 @@ import { ownEnvironment, ownProxies } from './config/environment.ts';
 import { ownVersion } from './process/own-version.ts';
 import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';
 
-export type { AgentEvent } from './protocol/agent-events.ts';
+export type { AgentEvent } from './protocol/agents/events.ts';
 export type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config/config.ts';
-export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
-export type {
-  McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock,
-} from './protocol/agents.ts';
+export type { PendingPermission, ToolCall } from './protocol/agents/job-details.ts';
+export type { McpServer } from './protocol/agents/mcp-servers.ts';
+export type { PermissionPolicy, PermissionPreset, PermissionRule } from './protocol/agents/permission-policy.ts';
+export type { Prompt, PromptBlock } from './protocol/agents/prompt-blocks.ts';
 export { type Server, startServer } from './server/server.ts';
 
 /**

@@ -136,10 +136,10 @@ function clientProtocol(ts) {
   return {
     name: 'client-protocol',
     setup({ onLoad }) {
-      onLoad({ filter: /[\\/](?:protocol[\\/][\w-]+|base[\\/]parse)\.js$/ }, ({ path }) =>
-        ({ contents: withPureCalls(withoutDescriptions(ts, readFileSync(path, 'utf8'))), loader: 'js' }));
       onLoad({ filter: /[\\/]protocol[\\/]endpoints[\\/][\w-]+\.js$/ }, ({ path }) =>
         ({ contents: withPureCalls(withoutServerMembers(ts, readFileSync(path, 'utf8'))), loader: 'js' }));
+      onLoad({ filter: /[\\/](?:protocol[\\/](?:[\w-]+[\\/])?[\w-]+|base[\\/]parse)\.js$/ }, ({ path }) =>
+        ({ contents: withPureCalls(withoutDescriptions(ts, readFileSync(path, 'utf8'))), loader: 'js' }));
     },
   };
 }

@@ -12,7 +12,9 @@ import type {
 } from '../jobs/kind.ts';
 import { sendSignal } from '../process/identity.ts';
 import { terminate, terminateMarked } from '../process/terminate.ts';
-import { type AgentProgram, agentCommand, agentProgram, agentShape, promptText } from '../protocol/agents.ts';
+import { agentShape } from '../protocol/agents/exec-fields.ts';
+import { type AgentProgram, agentCommand, agentProgram } from '../protocol/agents/program.ts';
+import { promptText } from '../protocol/agents/prompt-blocks.ts';
 import { shellKinds } from '../protocol/shells.ts';
 import { stateFile, turnTimeoutCode } from './runner-config.ts';
 import { jobsForAgents } from './server/agent-jobs.ts';

@@ -4,14 +4,14 @@
  */
 import { type Reply, json, stream } from '../http/routing/reply.ts';
 import { type Route, bind } from '../http/routing/route.ts';
-import type { ChangeTaken, ElicitationTaken, PermissionTaken, TurnCancelled } from '../protocol/agents.ts';
+import type { ChangeTaken, ElicitationTaken, PermissionTaken, TurnCancelled } from '../protocol/agents/calls.ts';
 import { pathOf } from '../protocol/endpoint.ts';
 import {
   answerElicitation, answerPermission, cancelTurn, changeAgent, getTurn, installAgent, listAgents, listTurns,
   promptAgent,
 } from '../protocol/endpoints/agents.ts';
 import { getJob } from '../protocol/endpoints/jobs.ts';
-import type { Accepted } from '../protocol/jobs.ts';
+import type { Accepted } from '../protocol/jobs/job.ts';
 import type { Agents } from './server/agents.ts';
 import type { WholeTurn } from './server/turns.ts';
 

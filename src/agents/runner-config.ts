@@ -13,10 +13,12 @@
  */
 import type {
   AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage,
-} from '../protocol/agent-jobs.ts';
-import type {
-  AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
-} from '../protocol/agents.ts';
+} from '../protocol/agents/job-details.ts';
+import type { AgentChange } from '../protocol/agents/calls.ts';
+import type { AcpVersion, SessionAction } from '../protocol/agents/exec-fields.ts';
+import type { McpServer } from '../protocol/agents/mcp-servers.ts';
+import type { DenialAction, PermissionPolicy, RememberScope } from '../protocol/agents/permission-policy.ts';
+import type { PromptBlock } from '../protocol/agents/prompt-blocks.ts';
 import type { ElicitationAnswer } from './acp/agent-requests.ts';
 import type { ConfigPreferences } from './acp/config-choices.ts';
 import type { AgentProgress } from './acp/progress.ts';

@@ -4,7 +4,10 @@
  */
 import { defined } from '../base/defined.ts';
 import { expanded } from '../process/workdir.ts';
-import { type AgentChange, type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import type { AgentChange } from '../protocol/agents/calls.ts';
+import { agentDefaults } from '../protocol/agents/exec-fields.ts';
+import type { AgentProgram } from '../protocol/agents/program.ts';
+import { promptBlocks } from '../protocol/agents/prompt-blocks.ts';
 import type { ConfigPreferences } from './acp/config-choices.ts';
 import type { RunnerConfig } from './runner-config.ts';
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { truncate } from '../base/text/truncate.ts';
-import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
+import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agents/job-details.ts';
 
 /** A turn as a line of its file: the text is cut; the whole text is in stdout. */
 export interface TurnRecord extends AgentTurn {

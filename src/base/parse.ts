@@ -3,6 +3,7 @@
  * that what is accepted and what is documented cannot differ.
  * @module
  */
+import { defined } from './defined.ts';
 
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */
 export type Schema = { readonly [keyword: string]: unknown };
@@ -226,6 +227,11 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
     }
     return parsed as { [K in keyof S]: Parsed<S[K]> };
   });
+}
+
+/** Without the fields that were left out. */
+export function defining<T extends object>(inner: Parser<T>): Parser<{ [K in keyof T]: Exclude<T[K], undefined> }> {
+  return parser(inner.schema, (value, path) => defined(inner(value, path)));
 }
 
 /** An object of which only these fields matter: a later version of its writer may add others. */

@@ -5,8 +5,8 @@
  */
 import { defined } from '../base/defined.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../base/loose.ts';
-import type { CommonAgentEvent } from '../protocol/agent-events.ts';
-import type { AgentChange } from '../protocol/agents.ts';
+import type { CommonAgentEvent } from '../protocol/agents/events.ts';
+import type { AgentChange } from '../protocol/agents/calls.ts';
 
 /** A permission request of an agent, as far as the agent describes it. */
 export interface AskedPermission {

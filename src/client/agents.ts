@@ -4,21 +4,23 @@
  */
 import { onAbort } from '../base/abort.ts';
 import { defined } from '../base/defined.ts';
-import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agent-jobs.ts';
+import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agents/job-details.ts';
 import type {
-  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionRequest, PermissionTaken,
-  Prompt, PromptTaken, TurnCancelled, TurnsQuery,
-} from '../protocol/agents.ts';
-import type { InstallRequest } from '../protocol/agent-installs.ts';
+  AgentChange, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionRequest, PermissionTaken, PromptTaken,
+  TurnCancelled, TurnsQuery,
+} from '../protocol/agents/calls.ts';
+import type { AgentList } from '../protocol/agents/listing.ts';
+import type { Prompt } from '../protocol/agents/prompt-blocks.ts';
+import type { InstallRequest } from '../protocol/agents/install-requests.ts';
 import {
   answerElicitation, answerPermission, cancelTurn, changeAgent, getTurn, installAgent, listAgents, listTurns,
   promptAgent,
 } from '../protocol/endpoints/agents.ts';
 import { execute, listPending } from '../protocol/endpoints/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { accepted } from '../protocol/job-answers.ts';
-import type { AgentExec } from '../protocol/exec.ts';
-import type { Accepted, Job } from '../protocol/jobs.ts';
+import { accepted } from '../protocol/jobs/answers.ts';
+import type { AgentExec } from '../protocol/jobs/exec.ts';
+import type { Accepted, Job } from '../protocol/jobs/job.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 import type { Transport } from './transport/transport.ts';

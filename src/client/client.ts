@@ -12,9 +12,9 @@ import { defined } from '../base/defined.ts';
 import { execute } from '../protocol/endpoints/jobs.ts';
 import { getHealth } from '../protocol/endpoints/server.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
-import { accepted } from '../protocol/job-answers.ts';
-import type { ExecRequest } from '../protocol/exec.ts';
-import type { Accepted, Job } from '../protocol/jobs.ts';
+import { accepted } from '../protocol/jobs/answers.ts';
+import type { ExecRequest } from '../protocol/jobs/exec.ts';
+import type { Accepted, Job } from '../protocol/jobs/job.ts';
 import { Agents } from './agents.ts';
 import { isFinishedJob } from './job-events.ts';
 import { type Transport, type SidecarOptions, transport } from './transport/transport.ts';
@@ -26,8 +26,8 @@ import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
 
 export { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
-export { optionFor } from '../protocol/agent-jobs.ts';
-export type { AgentEntry, InstallKind, InstallRequest } from '../protocol/agent-installs.ts';
+export { optionFor } from '../protocol/agents/job-details.ts';
+export type { AgentEntry, InstallKind, InstallRequest } from '../protocol/agents/install-requests.ts';
 export {
   type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer,
 } from './agents.ts';
@@ -48,21 +48,26 @@ export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.t
 export type {
   AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission,
   PermissionDenial, PlanEntry, ToolCall, ToolDiff, TurnUsage,
-} from '../protocol/agent-jobs.ts';
+} from '../protocol/agents/job-details.ts';
 export type {
-  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, DenialAction, ElicitationTaken, McpServer,
-  PermissionDecision, PermissionPolicy, PermissionPreset, PermissionRequest, PermissionRule, PermissionTaken,
-  RememberScope, Prompt, PromptBlock, PromptTaken, TurnCancelled,
-} from '../protocol/agents.ts';
-export { permissionPresets, rulesOf } from '../protocol/agents.ts';
+  AgentChange, ChangeTaken, ElicitationTaken, PermissionRequest, PermissionTaken, PromptTaken, TurnCancelled,
+} from '../protocol/agents/calls.ts';
+export type { AgentFields } from '../protocol/agents/exec-fields.ts';
+export type { AgentList, AgentListing } from '../protocol/agents/listing.ts';
+export type { McpServer } from '../protocol/agents/mcp-servers.ts';
+export type { Prompt, PromptBlock } from '../protocol/agents/prompt-blocks.ts';
+export {
+  type DenialAction, type PermissionDecision, type PermissionPolicy, type PermissionPreset, type PermissionRule,
+  type RememberScope, permissionPresets, rulesOf,
+} from '../protocol/agents/permission-policy.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
-export type { AgentExec, ArgvExec, ExecRequest, PersistentShellExec, ShellExec } from '../protocol/exec.ts';
-export type { Labels, OutputWay } from '../protocol/job-fields.ts';
-export { type SignalName, signals } from '../protocol/job-queries.ts';
+export type { AgentExec, ArgvExec, ExecRequest, PersistentShellExec, ShellExec } from '../protocol/jobs/exec.ts';
+export type { Labels, OutputWay } from '../protocol/jobs/fields.ts';
+export { type SignalName, signals } from '../protocol/jobs/queries.ts';
 export type {
   Accepted, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, StreamName,
-} from '../protocol/jobs.ts';
+} from '../protocol/jobs/job.ts';
 export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';
 export type { Terminal, TerminalBackend, TerminalId, TerminalReason, TerminalStatus } from '../protocol/terminals.ts';
 export type { LastUpdate, UpdateAnswer, UpdateProgress, UpdateState, UpdateStep } from '../protocol/updates.ts';

@@ -3,8 +3,8 @@
  * @module
  */
 import { followJobs } from '../protocol/endpoints/jobs.ts';
-import { maxFeedJobs } from '../protocol/job-queries.ts';
-import type { FeedEvent, Job } from '../protocol/jobs.ts';
+import { maxFeedJobs } from '../protocol/jobs/queries.ts';
+import type { FeedEvent, Job } from '../protocol/jobs/job.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { feedEventAnswer, isFinishedJob } from './job-events.ts';
 import type { Transport } from './transport/transport.ts';

@@ -5,7 +5,7 @@
 import { ParseError } from '../base/parse.ts';
 import { pathOf } from '../protocol/endpoint.ts';
 import { followJob } from '../protocol/endpoints/jobs.ts';
-import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs.ts';
+import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs/job.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { eventAnswer } from './job-events.ts';
 import type { Transport } from './transport/transport.ts';

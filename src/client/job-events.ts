@@ -5,8 +5,8 @@
 import type { Fields } from '../base/loose.ts';
 import { ParseError } from '../base/parse.ts';
 import { isJobId } from '../protocol/ids.ts';
-import { job as jobAnswer } from '../protocol/job-answers.ts';
-import type { Accepted, FeedEvent, Job, JobEvent } from '../protocol/jobs.ts';
+import { job as jobAnswer } from '../protocol/jobs/answers.ts';
+import type { Accepted, FeedEvent, Job, JobEvent } from '../protocol/jobs/job.ts';
 import { badAnswer } from './transport/failure.ts';
 
 /** `undefined`: an event of a type that this version does not know. */

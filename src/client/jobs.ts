@@ -7,11 +7,11 @@ import {
   cancelJob, deleteJob, getJob, getStderr, getStdout, listJobs, nudgeJob, rerunJob, resizeJob, signalJob, writeStdin,
 } from '../protocol/endpoints/jobs.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
-import { accepted } from '../protocol/job-answers.ts';
-import type { CancelRequest, SignalName } from '../protocol/job-queries.ts';
+import { accepted } from '../protocol/jobs/answers.ts';
+import type { CancelRequest, SignalName } from '../protocol/jobs/queries.ts';
 import type {
   Accepted, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, StreamName,
-} from '../protocol/jobs.ts';
+} from '../protocol/jobs/job.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import { isFinishedJob } from './job-events.ts';

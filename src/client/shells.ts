@@ -3,8 +3,8 @@
  * @module
  */
 import { deleteSession, getSession, listSessions } from '../protocol/endpoints/shells.ts';
-import type { ExecRequest, PersistentShellExec } from '../protocol/exec.ts';
-import type { Job } from '../protocol/jobs.ts';
+import type { ExecRequest, PersistentShellExec } from '../protocol/jobs/exec.ts';
+import type { Job } from '../protocol/jobs/job.ts';
 import type { Session } from '../protocol/shells.ts';
 import type { Transport } from './transport/transport.ts';
 import type { Cancellable, RunOptions } from './jobs.ts';

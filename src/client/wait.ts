@@ -2,10 +2,10 @@
  * Waits for a job by holding requests open, not by polling.
  * @module
  */
-import { waitsForInput } from '../protocol/agent-jobs.ts';
+import { waitsForInput } from '../protocol/agents/job-details.ts';
 import { getJob } from '../protocol/endpoints/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { Job } from '../protocol/jobs.ts';
+import type { Job } from '../protocol/jobs/job.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { isFinishedJob } from './job-events.ts';
 import type { Transport } from './transport/transport.ts';

@@ -7,7 +7,7 @@ import { defined } from '../base/defined.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSlicer } from '../base/time-slicer.ts';
 import { jobIdFactory, type JobId } from '../protocol/ids.ts';
-import type { JobRequest } from '../protocol/exec.ts';
+import type { JobRequest } from '../protocol/jobs/exec.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Spare, SparePool } from '../process/launcher/spares.ts';

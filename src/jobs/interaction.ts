@@ -3,7 +3,7 @@
  * @module
  */
 import type { TimeSlicer } from '../base/time-slicer.ts';
-import type { AgentJobSummary, PendingAnywhere } from '../protocol/agent-jobs.ts';
+import type { AgentJobSummary, PendingAnywhere } from '../protocol/agents/job-details.ts';
 import { isInteractive, type TrackedJob } from './tracked-job.ts';
 
 /** The state of an interactive job, as the job has written it into its directory; of other jobs it is empty. */

@@ -5,8 +5,8 @@
 import { constants } from 'node:os';
 import type { Idempotency } from '../process/state/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { JobRequest } from '../protocol/exec.ts';
-import type { JobReason, JobStatus, StreamName } from '../protocol/jobs.ts';
+import type { JobRequest } from '../protocol/jobs/exec.ts';
+import type { JobReason, JobStatus, StreamName } from '../protocol/jobs/job.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 
 /** Why the server ends a job. */

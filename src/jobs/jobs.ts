@@ -4,11 +4,11 @@
  */
 import { TimeSlicer } from '../base/time-slicer.ts';
 import { unixSeconds } from '../base/unix-seconds.ts';
-import { type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
+import { type PendingAnywhere, waitsForInput } from '../protocol/agents/job-details.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
-import type { JobRequest } from '../protocol/exec.ts';
-import type { CancelRequest, ListQuery, SignalName } from '../protocol/job-queries.ts';
-import type { Job, Nudged } from '../protocol/jobs.ts';
+import type { JobRequest } from '../protocol/jobs/exec.ts';
+import type { CancelRequest, ListQuery, SignalName } from '../protocol/jobs/queries.ts';
+import type { Job, Nudged } from '../protocol/jobs/job.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';

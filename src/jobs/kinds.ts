@@ -3,7 +3,7 @@
  * @module
  */
 import { refuse } from '../base/parse.ts';
-import { type Program, modes } from '../protocol/exec.ts';
+import { type Program, modes } from '../protocol/jobs/exec.ts';
 import type { JobKind } from './kind.ts';
 
 export class JobKinds {

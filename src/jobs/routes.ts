@@ -17,11 +17,11 @@ import {
 } from '../protocol/endpoints/jobs.ts';
 import {
   answerDefaults, type ExecQuery, type JobQuery, type ListQuery, type OutputQuery, type WaitFor,
-} from '../protocol/job-queries.ts';
+} from '../protocol/jobs/queries.ts';
 import {
   type Accepted, formatPosition, type JobEvent, type Nudged, parsePosition, type Position, type StdinWritten,
   type StreamName,
-} from '../protocol/jobs.ts';
+} from '../protocol/jobs/job.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import {
   empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream,

@@ -4,8 +4,8 @@
  */
 import { Emitter } from '../base/emitter.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { fieldsInMemory } from '../protocol/job-fields.ts';
-import type { StreamName } from '../protocol/jobs.ts';
+import { fieldsInMemory } from '../protocol/jobs/fields.ts';
+import type { StreamName } from '../protocol/jobs/job.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Idempotency } from '../process/state/idempotency.ts';

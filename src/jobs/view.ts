@@ -5,8 +5,8 @@
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { isExhaustion } from '../base/files/untrusted-file.ts';
-import { shownFields } from '../protocol/job-fields.ts';
-import type { Job, StreamName } from '../protocol/jobs.ts';
+import { shownFields } from '../protocol/jobs/fields.ts';
+import type { Job, StreamName } from '../protocol/jobs/job.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { ShownProgram } from './kind.ts';
 import type { TrackedJob } from './tracked-job.ts';

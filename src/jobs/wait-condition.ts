@@ -2,8 +2,8 @@
  * The conditions, other than the end of a job and any change of it, that a held answer can wait for.
  * @module
  */
-import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
-import type { WaitFor } from '../protocol/job-queries.ts';
+import { type AgentJobSummary, waitsForInput } from '../protocol/agents/job-details.ts';
+import type { WaitFor } from '../protocol/jobs/queries.ts';
 import type { TrackedJob } from './tracked-job.ts';
 
 /** How the state of a job is read. */

@@ -8,8 +8,8 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRegularLater, readAt } from '../base/files/untrusted-file.ts';
-import type { Program } from '../protocol/exec.ts';
-import type { OutputWay } from '../protocol/job-fields.ts';
+import type { Program } from '../protocol/jobs/exec.ts';
+import type { OutputWay } from '../protocol/jobs/fields.ts';
 
 const names = /\/dev\/(?:stdout|stderr|fd\/[12])(?!\w)|\/proc\/(?:self|thread-self|\$\$)\/fd\/[12](?!\w)/;
 /** How much of a script is searched, in bytes. */

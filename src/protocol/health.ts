@@ -4,7 +4,7 @@
  */
 import { type Parser, boolean } from '../base/parse.ts';
 import { only, shape } from './answer.ts';
-import type { Mode } from './exec.ts';
+import type { Mode } from './jobs/exec.ts';
 import type { TerminalBackend } from './terminals.ts';
 import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
 

@@ -9,7 +9,7 @@ import type {
 } from '../jobs/kind.ts';
 import { type Outcome, unknownExitCode } from '../jobs/job.ts';
 import { terminateMarked } from '../process/terminate.ts';
-import type { PersistentProgram } from '../protocol/exec.ts';
+import type { PersistentProgram } from '../protocol/jobs/exec.ts';
 import { type ShellEnded, shellKinds } from '../protocol/shells.ts';
 import { requestWarnings } from './request-warnings.ts';
 import type { Shells } from './shells.ts';

@@ -5,7 +5,7 @@
 import type { Variables } from '../process/environment/secrets.ts';
 import { byHandling } from '../process/environment/shell-variables.ts';
 import { outputWay } from '../process/output-way.ts';
-import type { PersistentProgram } from '../protocol/exec.ts';
+import type { PersistentProgram } from '../protocol/jobs/exec.ts';
 
 const shownNames = 5;
 const shownCharacters = 60;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AgentEvent, type JobId, ProblemError, Sidecar, agentEvent, optionFor } from '../../src/client/client.ts';
-import { clientEventTypes } from '../../src/protocol/agent-jobs.ts';
+import { clientEventTypes } from '../../src/protocol/agents/job-details.ts';
 import { rejectsWith } from '../support/errors.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { fake, fakeAgent, inPhase } from '../support/agent.ts';

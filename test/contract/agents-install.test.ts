@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { type Registry, packageTarball, startRegistry } from '../support/registry.ts';
 import { entry, tgz } from '../support/tarball.ts';

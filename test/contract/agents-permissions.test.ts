@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { eventsOf, fake, inPhase, noProcessLeft, reaches, telling } from '../support/agent.ts';
 import { type Answer, ask, eventsIn, finished, open, type Reached, run, show, submit } from '../support/client.ts';

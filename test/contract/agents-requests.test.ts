@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { environmentOf, startTestServer, temporaryFolder } from '../support/server.ts';
 import { eventsOf, fake, inPhase, noProcessLeft, telling } from '../support/agent.ts';
 import { ask, open, run, show, submit } from '../support/client.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { startTestServer } from '../support/server.ts';
 import { eventsOf, inPhase, reaches } from '../support/agent.ts';
 import { type Answer, ask, finished, type Reached, run, submit } from '../support/client.ts';

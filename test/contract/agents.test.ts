@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import {
   eventsOf, fake, fakeAgent, inPhase, knownEventsOf, noProcessLeft, reaches, readEventsOf, telling, tellingAgent,

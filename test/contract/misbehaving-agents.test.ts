@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fieldsOf } from '../../src/base/loose.ts';
 import { markName } from '../../src/process/descendants.ts';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -1,7 +1,7 @@
 /** PowerShell as a persistent shell, where it is installed. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { until } from '../support/wait.ts';
 import { ask, submit } from '../support/client.ts';
 import { isInstalled, session } from '../support/shell.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { ExecRequest } from '../../src/client/client.ts';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { startTestServer } from '../support/server.ts';
 import { eventsOf, fake, reaches, telling } from '../support/agent.ts';
 import { type Reached, ask, eventsIn, finished, show, submit } from '../support/client.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import type { Session } from '../../src/protocol/shells.ts';
 import { until } from '../support/wait.ts';
 import { type Reached, ask, submit } from '../support/client.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { describe, it } from 'node:test';
-import type { Accepted, Job } from '../../src/protocol/jobs.ts';
+import type { Accepted, Job } from '../../src/protocol/jobs/job.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

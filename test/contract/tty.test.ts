@@ -1,7 +1,7 @@
 /** `tty`: a job under a pseudo-terminal is a job like any other. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { scriptBackend } from '../../src/terminals/backend.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';

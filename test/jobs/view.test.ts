@@ -8,7 +8,7 @@ import { TrackedJob } from '../../src/jobs/tracked-job.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
 import { JobStore } from '../../src/jobs/store/store.ts';
 import { detailed } from '../../src/jobs/view.ts';
-import type { AgentJobDetails } from '../../src/protocol/agent-jobs.ts';
+import type { AgentJobDetails } from '../../src/protocol/agents/job-details.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
 import { kinds } from '../support/kinds.ts';
 import { temporaryFolder } from '../support/server.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from 'node:url';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { until } from './wait.ts';
 import { processesWith } from './processes.ts';
 import { type Reached, show } from './client.ts';

@@ -7,10 +7,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ArgvExec, Mode, PersistentShellExec } from '../../src/protocol/exec.ts';
-import type { Job, JobEvent, JobStatus } from '../../src/protocol/jobs.ts';
+import type { ArgvExec, Mode, PersistentShellExec } from '../../src/protocol/jobs/exec.ts';
+import type { Job, JobEvent, JobStatus } from '../../src/protocol/jobs/job.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
-import { formatPosition, parsePosition } from '../../src/protocol/jobs.ts';
+import { formatPosition, parsePosition } from '../../src/protocol/jobs/job.ts';
 import { jobIdFactory } from '../../src/protocol/ids.ts';
 
 export const key = 'test-key';

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { findProgram } from '../../src/process/find-program.ts';
 import { startTestServer } from './server.ts';
 import { type Reached, ask } from './client.ts';

@@ -17,7 +17,7 @@ import { shownTurns } from '../../src/agents/server/turns.ts';
 import { appendLine } from '../../src/base/files/untrusted-file.ts';
 import { carriedArgv } from '../../src/process/launcher/carry.ts';
 import { drainFifo, writeFifo } from '../../src/process/launcher/fifo.ts';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { fake, inPhase } from '../support/agent.ts';
 import { ask } from '../support/client.ts';
 import { spawnServer, temporaryFolder } from '../support/server.ts';

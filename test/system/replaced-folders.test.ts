@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { folderName } from '../../src/shells/session-record.ts';
 import { ask, run } from '../support/client.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';

@@ -7,7 +7,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { Job } from '../../src/protocol/jobs.ts';
+import type { Job } from '../../src/protocol/jobs/job.ts';
 import { ask, run } from '../support/client.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -6,7 +6,7 @@
  * @module
  */
 import { basename } from 'node:path';
-import type { PermissionPolicy } from '../../protocol/agents.ts';
+import type { PermissionPolicy } from '../../protocol/agents/permission-policy.ts';
 import type { ConfigChoice } from './v1.ts';
 
 type Environment = { readonly [name: string]: string };

@@ -2,7 +2,7 @@
  * Agrees with an agent on a version of the protocol: the request `initialize`, and what its answer says of the agent.
  * @module
  */
-import { type AcpVersion, agentDefaults } from '../../protocol/agents.ts';
+import { type AcpVersion, agentDefaults } from '../../protocol/agents/exec-fields.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentAbilities, abilitiesOf } from './v1.ts';
 import { abilitiesOfV2, isV2 as isAnswerOfV2 } from './v2.ts';

@@ -10,7 +10,7 @@ import { truncate } from '../../base/text/truncate.ts';
 import {
   type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff,
   maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
-} from '../../protocol/agent-jobs.ts';
+} from '../../protocol/agents/job-details.ts';
 
 export interface AgentProgress {
   readonly toolCalls: readonly ToolCall[];

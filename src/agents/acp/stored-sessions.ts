@@ -5,7 +5,7 @@
 import { defined } from '../../base/defined.ts';
 import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/text/truncate.ts';
-import type { AgentSession } from '../../protocol/agent-jobs.ts';
+import type { AgentSession } from '../../protocol/agents/job-details.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentAbilities, type SessionAbility, acpCodes, idOf, sessionAbilities } from './v1.ts';
 

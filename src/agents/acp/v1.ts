@@ -4,7 +4,7 @@
  */
 import { type Fields, countOf, fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/text/truncate.ts';
-import { type TurnUsage, turnCounts } from '../../protocol/agent-jobs.ts';
+import { type TurnUsage, turnCounts } from '../../protocol/agents/job-details.ts';
 
 /** Error codes of the protocol, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002, requestCancelled: -32800 } as const;

@@ -9,8 +9,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/text/truncate.ts';
-import { maxDiffCharacters } from '../../protocol/agent-jobs.ts';
-import type { McpServer } from '../../protocol/agents.ts';
+import { maxDiffCharacters } from '../../protocol/agents/job-details.ts';
+import type { McpServer } from '../../protocol/agents/mcp-servers.ts';
 import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './v1.ts';
 
 /** Whether the answer to `initialize` is one of version 2. Agents of version 1 may merely repeat the number. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { truncate } from '../../base/text/truncate.ts';
-import type { PermissionDenial } from '../../protocol/agent-jobs.ts';
+import type { PermissionDenial } from '../../protocol/agents/job-details.ts';
 import type { PermissionQuestion } from './policy.ts';
 
 /** Denials that are shown: the most recent ones. */

@@ -5,7 +5,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import {
   type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds,
-} from '../../protocol/agents.ts';
+} from '../../protocol/agents/permission-policy.ts';
 import { glob, inCommand, inName, inText } from './glob.ts';
 import { wideCommands } from './wide-command.ts';
 

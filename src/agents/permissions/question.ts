@@ -7,7 +7,7 @@ import { defined } from '../../base/defined.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
 import { shellWord } from '../../base/text/shell-word.ts';
 import { displayText, truncate } from '../../base/text/truncate.ts';
-import { readingKinds } from '../../protocol/agents.ts';
+import { readingKinds } from '../../protocol/agents/permission-policy.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './policy.ts';
 import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';

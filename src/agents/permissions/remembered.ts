@@ -2,7 +2,7 @@
  * Answers of a person that hold for more than one question: of the same kind, with the same commands and paths.
  * @module
  */
-import type { RememberScope } from '../../protocol/agents.ts';
+import type { RememberScope } from '../../protocol/agents/permission-policy.ts';
 import type { PermissionContext, PermissionQuestion } from './policy.ts';
 
 interface RememberedAnswer {

@@ -4,8 +4,9 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import type { AgentEvent } from '../../protocol/agent-events.ts';
-import type { AgentChange, PermissionPolicy } from '../../protocol/agents.ts';
+import type { AgentEvent } from '../../protocol/agents/events.ts';
+import type { AgentChange } from '../../protocol/agents/calls.ts';
+import type { PermissionPolicy } from '../../protocol/agents/permission-policy.ts';
 import { AgentFailure } from '../acp/agent-failure.ts';
 import { type AskingSettings, askingSettings, asksNothing } from '../acp/asking-mode.ts';
 import {

@@ -3,7 +3,7 @@
  * @module
  */
 import { fieldsOf } from '../../base/loose.ts';
-import type { AgentEvent } from '../../protocol/agent-events.ts';
+import type { AgentEvent } from '../../protocol/agents/events.ts';
 import type { AgentProcess } from '../acp/agent-process.ts';
 import { Conversation } from '../acp/conversation.ts';
 import type { RunnerConfig } from '../runner-config.ts';

@@ -6,7 +6,7 @@ import { jsonText } from '../../base/text/json.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import { truncate } from '../../base/text/truncate.ts';
 import { isWithin } from '../../base/files/untrusted-json.ts';
-import type { AgentEvent } from '../../protocol/agent-events.ts';
+import type { AgentEvent } from '../../protocol/agents/events.ts';
 import { LineFile } from '../line-file.ts';
 import { eventBounds } from '../runner-config.ts';
 

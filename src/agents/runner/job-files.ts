@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { replaceFile } from '../../base/files/atomic-file.ts';
 import { checkFolder } from '../../base/files/untrusted-file.ts';
-import type { AgentEvent } from '../../protocol/agent-events.ts';
+import type { AgentEvent } from '../../protocol/agents/events.ts';
 import { LineFile } from '../line-file.ts';
 import { type AgentState, eventsFile, stateFile, turnsFile } from '../runner-config.ts';
 import { stateBytes } from '../state-file.ts';

@@ -2,7 +2,7 @@
  * Does what a job wants to do with the sessions that an agent keeps, without a session of its own.
  * @module
  */
-import type { AgentSession } from '../../protocol/agent-jobs.ts';
+import type { AgentSession } from '../../protocol/agents/job-details.ts';
 import type { Conversation } from '../acp/conversation.ts';
 import type { RunnerConfig } from '../runner-config.ts';
 

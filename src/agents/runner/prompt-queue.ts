@@ -3,7 +3,7 @@
  * @module
  */
 import { longTimeout } from '../../base/long-timeout.ts';
-import type { PromptBlock } from '../../protocol/agents.ts';
+import type { PromptBlock } from '../../protocol/agents/prompt-blocks.ts';
 
 type Blocks = readonly PromptBlock[];
 

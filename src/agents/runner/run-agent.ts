@@ -7,13 +7,14 @@ import { resolve } from 'node:path';
 import { defined } from '../../base/defined.ts';
 import { displayText } from '../../base/text/truncate.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
-import type { AgentEvent } from '../../protocol/agent-events.ts';
+import type { AgentEvent } from '../../protocol/agents/events.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
-} from '../../protocol/agent-jobs.ts';
-import {
-  type AcpVersion, type McpServer, type PermissionPolicy, type Prompt, agentDefaults,
-} from '../../protocol/agents.ts';
+} from '../../protocol/agents/job-details.ts';
+import { type AcpVersion, agentDefaults } from '../../protocol/agents/exec-fields.ts';
+import type { McpServer } from '../../protocol/agents/mcp-servers.ts';
+import type { PermissionPolicy } from '../../protocol/agents/permission-policy.ts';
+import type { Prompt } from '../../protocol/agents/prompt-blocks.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
 import { type AgentState, type RunnerConfig, turnTimeoutCode } from '../runner-config.ts';
 import { toRunnerConfig } from '../to-runner-config.ts';

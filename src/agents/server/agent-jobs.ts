@@ -5,10 +5,10 @@
 import { defined } from '../../base/defined.ts';
 import type { JobOperations, KindJob } from '../../jobs/kind.ts';
 import { fingerprint, idempotencyOf } from '../../process/state/idempotency.ts';
-import type { AgentProgram } from '../../protocol/agents.ts';
-import type { JobRequest } from '../../protocol/exec.ts';
+import type { AgentProgram } from '../../protocol/agents/program.ts';
+import type { JobRequest } from '../../protocol/jobs/exec.ts';
 import type { JobId } from '../../protocol/ids.ts';
-import { type Labels, keptFields } from '../../protocol/job-fields.ts';
+import { type Labels, keptFields } from '../../protocol/jobs/fields.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
 import type { ShellKind } from '../../protocol/shells.ts';
 import { turnEndOf } from './job-end.ts';

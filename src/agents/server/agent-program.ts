@@ -2,7 +2,8 @@
  * The program that starts an agent, its inherited environment, and the shell that runs its commands. Pure.
  * @module
  */
-import { type AgentProgram, agentDefaults } from '../../protocol/agents.ts';
+import { agentDefaults } from '../../protocol/agents/exec-fields.ts';
+import type { AgentProgram } from '../../protocol/agents/program.ts';
 import { type InstalledAgent, agentNamed } from '../registry.ts';
 
 type Environment = { readonly [name: string]: string };

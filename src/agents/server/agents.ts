@@ -18,12 +18,13 @@ import { expanded } from '../../process/workdir.ts';
 import { ownProgram } from '../../process/own-program.ts';
 import { waitedForLabel } from '../../jobs/kind.ts';
 import type { Launch } from '../../process/launcher/launch-script.ts';
-import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../../protocol/agent-jobs.ts';
-import {
-  type AgentChange, type AgentList, type AgentProgram, type PermissionRequest, type Prompt, type PromptTaken,
-  type TurnsQuery, agentDefaults, promptBlocks,
-} from '../../protocol/agents.ts';
-import type { InstallRequest } from '../../protocol/agent-installs.ts';
+import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../../protocol/agents/job-details.ts';
+import type { AgentChange, PermissionRequest, PromptTaken, TurnsQuery } from '../../protocol/agents/calls.ts';
+import { agentDefaults } from '../../protocol/agents/exec-fields.ts';
+import type { AgentList } from '../../protocol/agents/listing.ts';
+import type { AgentProgram } from '../../protocol/agents/program.ts';
+import { type Prompt, promptBlocks } from '../../protocol/agents/prompt-blocks.ts';
+import type { InstallRequest } from '../../protocol/agents/install-requests.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { type ProblemCode, ProblemError } from '../../protocol/problem.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';

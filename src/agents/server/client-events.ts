@@ -8,7 +8,7 @@
  */
 import { jsonText } from '../../base/text/json.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
-import type { ClientEvent } from '../../protocol/agent-jobs.ts';
+import type { ClientEvent } from '../../protocol/agents/job-details.ts';
 
 /** The events that are shown, and whether older ones were left out. */
 export interface EventSelection {

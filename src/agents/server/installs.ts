@@ -17,7 +17,7 @@ import { readRegular } from '../../base/files/untrusted-file.ts';
 import { findProgram, isExecutable } from '../../process/find-program.ts';
 import {
   type AgentEntry, type InstallKind, type InstallRequest, agentNamePattern, installKinds,
-} from '../../protocol/agent-installs.ts';
+} from '../../protocol/agents/install-requests.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type InstalledAgent, knownAgents, packageNameOf } from '../registry.ts';
 

@@ -2,7 +2,7 @@
  * How an agent's job ended where its runner could not report it: the runner was killed, or never started. Pure.
  * @module
  */
-import type { AgentError, AgentJobSummary } from '../../protocol/agent-jobs.ts';
+import type { AgentError, AgentJobSummary } from '../../protocol/agents/job-details.ts';
 import type { JobState, Outcome } from '../../jobs/job.ts';
 import type { TurnEnd } from './turns.ts';
 

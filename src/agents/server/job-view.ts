@@ -6,8 +6,8 @@ import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall,
   agentPhases,
-} from '../../protocol/agent-jobs.ts';
-import { type AgentChange, changeRequest } from '../../protocol/agents.ts';
+} from '../../protocol/agents/job-details.ts';
+import { type AgentChange, changeRequest } from '../../protocol/agents/calls.ts';
 import { optionOf } from '../permissions/policy.ts';
 import { type AgentState, type CommandResult, commandProblems } from '../runner-config.ts';
 import { withClientEvents } from './client-events.ts';

@@ -9,8 +9,8 @@ import { countOf, fieldsOf, isFields, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/text/truncate.ts';
 import { checkFolder, isExhaustion, openRegularLater, readAt } from '../../base/files/untrusted-file.ts';
 import { type JsonBounds, lineWithin } from '../../base/files/untrusted-json.ts';
-import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../../protocol/agent-jobs.ts';
-import type { TurnsQuery } from '../../protocol/agents.ts';
+import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../../protocol/agents/job-details.ts';
+import type { TurnsQuery } from '../../protocol/agents/calls.ts';
 import { turnsFile } from '../runner-config.ts';
 import type { TurnRecord } from '../turn-log.ts';
 

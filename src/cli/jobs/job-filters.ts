@@ -4,7 +4,7 @@
  */
 import { defined } from '../../base/defined.ts';
 import type { Job, JobReason, JobStatus, ListFilters } from '../../client/client.ts';
-import { reasons, statuses } from '../../protocol/jobs.ts';
+import { reasons, statuses } from '../../protocol/jobs/job.ts';
 import type { Option } from '../command.ts';
 import { closest } from '../../base/text/closest.ts';
 import { UsageError } from '../failure.ts';

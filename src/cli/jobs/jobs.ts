@@ -3,7 +3,7 @@
  * @module
  */
 import type { Job, JobStatus } from '../../client/client.ts';
-import { agentDefaults } from '../../protocol/agents.ts';
+import { agentDefaults } from '../../protocol/agents/exec-fields.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';

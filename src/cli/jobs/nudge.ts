@@ -2,7 +2,7 @@
  * `sidecar nudge`: writes to the stdin of a job.
  * @module
  */
-import type { Nudged } from '../../protocol/jobs.ts';
+import type { Nudged } from '../../protocol/jobs/job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';

@@ -2,8 +2,8 @@
  * One event stream about many jobs: which jobs it begins with, which events each change yields, and when it ends.
  * @module
  */
-import type { FeedQuery } from '../../protocol/job-queries.ts';
-import type { FeedEvent, Job } from '../../protocol/jobs.ts';
+import type { FeedQuery } from '../../protocol/jobs/queries.ts';
+import type { FeedEvent, Job } from '../../protocol/jobs/job.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { matcher } from '../store/job-index.ts';
 import { type TrackedJob, isInteractive } from '../tracked-job.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TimeSlicer } from '../../base/time-slicer.ts';
 import { incompleteCharacterBytes } from '../../base/text/utf8.ts';
-import type { StreamName } from '../../protocol/jobs.ts';
+import type { StreamName } from '../../protocol/jobs/job.ts';
 import { FileBudget } from '../../process/open-files.ts';
 import { eventsFile } from '../kind.ts';
 import type { TrackedJob } from '../tracked-job.ts';

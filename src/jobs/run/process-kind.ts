@@ -14,7 +14,7 @@ import type { Starter } from '../../process/launcher/starter.ts';
 import { outputWay } from '../../process/output-way.ts';
 import { ttyArgv } from '../../process/pty.ts';
 import { terminate } from '../../process/terminate.ts';
-import type { OutputWay } from '../../protocol/job-fields.ts';
+import type { OutputWay } from '../../protocol/jobs/fields.ts';
 import type { JobKind, KindJob, RequestOf } from '../kind.ts';
 import { type OwnProgram, programFor } from './program-argv.ts';
 

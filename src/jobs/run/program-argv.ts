@@ -5,8 +5,8 @@
 import { basename, join } from 'node:path';
 import { writeRegular } from '../../base/files/untrusted-file.ts';
 import { shellArgv, shellFlags } from '../../process/shell-argv.ts';
-import type { AgentProgram } from '../../protocol/agents.ts';
-import type { PersistentProgram, Program } from '../../protocol/exec.ts';
+import type { AgentProgram } from '../../protocol/agents/program.ts';
+import type { PersistentProgram, Program } from '../../protocol/jobs/exec.ts';
 
 /** Linux accepts no argument beyond 128 KiB (MAX_ARG_STRLEN, execve(2)): a longer script is run from a file. */
 const longestArgumentBytes = 100_000;

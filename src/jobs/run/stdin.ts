@@ -3,7 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Nudged } from '../../protocol/jobs.ts';
+import type { Nudged } from '../../protocol/jobs/job.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type TrackedJob, until } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';

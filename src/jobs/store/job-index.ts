@@ -4,7 +4,7 @@
  * @module
  */
 import type { JobId } from '../../protocol/ids.ts';
-import { answerDefaults, type ListQuery } from '../../protocol/job-queries.ts';
+import { answerDefaults, type ListQuery } from '../../protocol/jobs/queries.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 import { type JobState, statusOf } from '../job.ts';
 

@@ -8,9 +8,9 @@ import {
   type Parser, array, fieldsOf, integer, nullable, number, oneOf, optional, parser, refuse, text,
 } from '../../base/parse.ts';
 import { jobId } from '../../protocol/ids.ts';
-import { keptShape } from '../../protocol/job-fields.ts';
-import type { Program } from '../../protocol/exec.ts';
-import { reasons } from '../../protocol/jobs.ts';
+import { keptShape } from '../../protocol/jobs/fields.ts';
+import type { Program } from '../../protocol/jobs/exec.ts';
+import { reasons } from '../../protocol/jobs/job.ts';
 import {
   type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons,
 } from '../../protocol/shells.ts';

@@ -2,15 +2,16 @@
  * The calls of agents.
  * @module
  */
-import { turn, turnList } from '../agent-job-answers.ts';
-import { installRequest } from '../agent-installs.ts';
+import { turn, turnList } from '../agents/job-answers.ts';
+import { installRequest } from '../agents/install-requests.ts';
 import {
-  agentList, changeRequest, changeTaken, elicitationRequest, elicitationTaken, permissionRequest, permissionTaken,
-  promptRequest, promptTaken, turnCancelled, turnsQuery,
-} from '../agents.ts';
+  changeRequest, changeTaken, elicitationRequest, elicitationTaken, permissionRequest, permissionTaken, promptRequest,
+  promptTaken, turnCancelled, turnsQuery,
+} from '../agents/calls.ts';
+import { agentList } from '../agents/listing.ts';
 import { endpoint } from '../endpoint.ts';
-import { accepted } from '../job-answers.ts';
-import { emptyBody } from '../job-queries.ts';
+import { accepted } from '../jobs/answers.ts';
+import { emptyBody } from '../jobs/queries.ts';
 import type { ProblemCode } from '../problem.ts';
 
 const problems: readonly ProblemCode[] = [

@@ -2,15 +2,15 @@
  * The calls of jobs.
  * @module
  */
-import { pendingAnywhere } from '../agent-job-answers.ts';
+import { pendingAnywhere } from '../agents/job-answers.ts';
 import { either } from '../answer.ts';
 import { endpoint } from '../endpoint.ts';
-import { jobRequest } from '../exec.ts';
-import { accepted, job, jobList, nudged, signalSent, stdinWritten } from '../job-answers.ts';
+import { jobRequest } from '../jobs/exec.ts';
+import { accepted, job, jobList, nudged, signalSent, stdinWritten } from '../jobs/answers.ts';
 import {
   cancelRequest, emptyBody, eventsQuery, execQuery, feedQuery, jobQuery, listQuery, nudgeRequest, outputQuery,
   resizeRequest, signalRequest, stdinQuery,
-} from '../job-queries.ts';
+} from '../jobs/queries.ts';
 import { terminalSize } from '../terminals.ts';
 
 const jobOrAccepted = either(accepted, job);

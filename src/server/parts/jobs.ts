@@ -22,7 +22,7 @@ import { hasFilesToStart } from '../../process/open-files.ts';
 import { ownProgram } from '../../process/own-program.ts';
 import { goFirst } from '../../process/priority.ts';
 import type { HealthOfShells } from '../../protocol/health.ts';
-import { type Mode, modes } from '../../protocol/exec.ts';
+import { type Mode, modes } from '../../protocol/jobs/exec.ts';
 import { shellKinds } from '../../protocol/shells.ts';
 import { ShellJobKind } from '../../shells/job-kind.ts';
 import { shellRoutes } from '../../shells/routes.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { ConfigChoice } from '../../../src/agents/acp/v1.ts';
 import { askingEnvironment, askingSettings } from '../../../src/agents/acp/asking-mode.ts';
-import type { PermissionPolicy } from '../../../src/protocol/agents.ts';
+import type { PermissionPolicy } from '../../../src/protocol/agents/permission-policy.ts';
 
 const choice = (id: string, category: string | undefined, current: string, ...values: string[]): ConfigChoice =>
   ({ id, by: 'option', category, current, values: [current, ...values].map((value) => ({ value, name: value.toUpperCase() })) });

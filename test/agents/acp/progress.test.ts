@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type AgentProgress, Progress, messageTextOf } from '../../../src/agents/acp/progress.ts';
-import { maxDiffCharacters, maxToolCalls } from '../../../src/protocol/agent-jobs.ts';
+import { maxDiffCharacters, maxToolCalls } from '../../../src/protocol/agents/job-details.ts';
 
 function after(...updates: unknown[]): AgentProgress {
   const progress = new Progress();

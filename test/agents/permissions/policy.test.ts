@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type PermissionQuestion, decide } from '../../../src/agents/permissions/policy.ts';
-import type { PermissionPolicy } from '../../../src/protocol/agents.ts';
+import type { PermissionPolicy } from '../../../src/protocol/agents/permission-policy.ts';
 
 const options = [
   { optionId: 'always', kind: 'allow_always' }, { optionId: 'no', kind: 'reject_once' }, { optionId: 'yes', kind: 'allow_once' }, { optionId: 'never', kind: 'reject_always' },

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import test from 'node:test';
 import { isTooDeep, questionOf } from '../../../src/agents/permissions/question.ts';
 import { decide } from '../../../src/agents/permissions/policy.ts';
-import { type PermissionPolicy, rulesOf } from '../../../src/protocol/agents.ts';
+import { type PermissionPolicy, rulesOf } from '../../../src/protocol/agents/permission-policy.ts';
 
 const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[]; parts?: string[]; isUnclear?: boolean }])[] = [
   ['gemini edits', { toolCallId: '1', title: 'Writing to a.txt', kind: 'edit', content: [{ type: 'diff', path: '/w/a.txt', oldText: '', newText: 'x' }], locations: [{ path: '/w/a.txt' }] },

@@ -11,7 +11,7 @@ import { incompleteCharacterBytes } from '../../../src/base/text/utf8.ts';
 import { chunkBytes } from '../../../src/jobs/output/output.ts';
 import { FileBudget } from '../../../src/process/open-files.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
-import type { StreamName } from '../../../src/protocol/jobs.ts';
+import type { StreamName } from '../../../src/protocol/jobs/job.ts';
 import { processKind } from '../../support/kinds.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';

@@ -4,9 +4,9 @@ import { JobIndex, matcher } from '../../../src/jobs/store/job-index.ts';
 import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import type { JobRecord, JobState } from '../../../src/jobs/job.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
-import type { Labels } from '../../../src/protocol/job-fields.ts';
-import { listQuery } from '../../../src/protocol/job-queries.ts';
-import type { JobReason } from '../../../src/protocol/jobs.ts';
+import type { Labels } from '../../../src/protocol/jobs/fields.ts';
+import { listQuery } from '../../../src/protocol/jobs/queries.ts';
+import type { JobReason } from '../../../src/protocol/jobs/job.ts';
 import { processKind } from '../../support/kinds.ts';
 
 function newJob(index: JobIndex, number: number, { name = null, labels = {} }: { name?: string | null; labels?: Labels } = {}): TrackedJob {

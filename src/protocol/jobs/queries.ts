@@ -5,11 +5,11 @@
 import {
   described, flag, fromText, integer, number, object, oneOf, optional, optionalText, type Parsed, ParseError,
   type Parser, parser, repeated, text,
-} from '../base/parse.ts';
-import { jobId } from './ids.ts';
-import { graceSeconds, jobName, ttySide } from './job-fields.ts';
-import { reasons, statuses } from './jobs.ts';
-import type { TerminalSize } from './terminals.ts';
+} from '../../base/parse.ts';
+import { jobId } from '../ids.ts';
+import { graceSeconds, jobName, ttySide } from './fields.ts';
+import { reasons, statuses } from './job.ts';
+import type { TerminalSize } from '../terminals.ts';
 
 export type SignalName =
   | 'SIGHUP' | 'SIGINT' | 'SIGQUIT' | 'SIGABRT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGPIPE' | 'SIGALRM' | 'SIGTERM'

@@ -2,16 +2,16 @@
  * Parsers of what only an agent's job shows.
  * @module
  */
-import { boolean, described } from '../base/parse.ts';
+import { boolean, described } from '../../base/parse.ts';
 import {
   type AgentError, type AgentJobDetails, type AgentSession, type AgentTurn, type AgentUsage, type PendingAnywhere,
   type PendingElicitation, type PendingPermission, type PermissionDenial, type PlanEntry, type ToolCall, type ToolDiff,
   type TurnUsage, agentPhases, clientEventTypes, planPriorities, planStatuses, toolKinds, toolStatuses,
-} from './agent-jobs.ts';
+} from './job-details.ts';
 import {
   type Fields, anything, count, integer, list, maybe, members, number, orNull, seconds, shape, string, word,
-} from './answer.ts';
-import { jobId } from './ids.ts';
+} from '../answer.ts';
+import { jobId } from '../ids.ts';
 
 const turnUsage = shape<TurnUsage>({
   totalTokens: maybe(count), inputTokens: maybe(count), outputTokens: maybe(count), thoughtTokens: maybe(count),

@@ -2,14 +2,15 @@
  * The request to start a job: what it runs, and its form in each mode.
  * @module
  */
-import { defined } from '../base/defined.ts';
+import { defined } from '../../base/defined.ts';
 import {
   array, boolean, described, object, oneOf, optional, optionalText, type Parsed, ParseError, type Parser, parser,
   refuse, text,
-} from '../base/parse.ts';
-import { type AgentFields, type AgentProgram, agentFields, agentProgram, agentShape } from './agents.ts';
-import { foreignFields, type GivenFields, givenShape, type KeptFields, keptFields } from './job-fields.ts';
-import { type ShellKind, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
+} from '../../base/parse.ts';
+import { type AgentFields, agentFields, agentShape } from '../agents/exec-fields.ts';
+import { type AgentProgram, agentProgram } from '../agents/program.ts';
+import { foreignFields, type GivenFields, givenShape, type KeptFields, keptFields } from './fields.ts';
+import { type ShellKind, checkSessionKey, parseShellKind, shellKindOf } from '../shells.ts';
 
 export const modes = ['shell', 'argv', 'persistent_shell', 'acp'] as const;
 export type Mode = (typeof modes)[number];

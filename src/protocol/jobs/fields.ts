@@ -1,17 +1,17 @@
 /**
  * The table of the fields of `/exec` that say how a job runs, whatever it runs: what a request may say, what the job
  * keeps of it in memory and in `job.json`, and what answers show. All that reads, keeps or shows such a field takes it
- * from here. The fields of one kind of job are beside its program, see `exec.ts` and `agents.ts`.
+ * from here. The fields of one kind of job are beside its program, see `exec.ts` and `exec-fields.ts` of agents.
  * @module
  */
-import { defined } from '../base/defined.ts';
+import { defined } from '../../base/defined.ts';
 import {
   described, fieldsOf, integer, nullable, number, object, oneOf, optional, optionalText, type Parsed, type Parser,
   parser, record, refuse, text,
-} from '../base/parse.ts';
-import { agentDefaults } from './agents.ts';
-import { type Fields, mapOf, maybe, number as anyNumber, orNull, string, word } from './answer.ts';
-import { type TerminalSize, defaultSize, terminalSize } from './terminals.ts';
+} from '../../base/parse.ts';
+import { agentDefaults } from '../agents/exec-fields.ts';
+import { type Fields, mapOf, maybe, number as anyNumber, orNull, string, word } from '../answer.ts';
+import { type TerminalSize, defaultSize, terminalSize } from '../terminals.ts';
 
 /**
  * `file`: stdout and stderr of the process are the files of the job. `pipe`: they are pipes, which another process

@@ -2,14 +2,14 @@
  * Parsers of the answers about jobs.
  * @module
  */
-import { type Parser, boolean, described } from '../base/parse.ts';
-import { agentJobFields } from './agent-job-answers.ts';
-import { integer, list, maybe, number, only, orNull, seconds, shape, string, word } from './answer.ts';
+import { type Parser, boolean, described } from '../../base/parse.ts';
+import { agentJobFields } from '../agents/job-answers.ts';
+import { integer, list, maybe, number, only, orNull, seconds, shape, string, word } from '../answer.ts';
 import { modes } from './exec.ts';
-import { jobId } from './ids.ts';
-import { shownShape } from './job-fields.ts';
-import { type Accepted, type Job, type Nudged, type StdinWritten, reasons, statuses } from './jobs.ts';
-import { shellEnded, shellStarted } from './shells.ts';
+import { jobId } from '../ids.ts';
+import { shownShape } from './fields.ts';
+import { type Accepted, type Job, type Nudged, type StdinWritten, reasons, statuses } from './job.ts';
+import { shellEnded, shellStarted } from '../shells.ts';
 
 export const job = shape<Job>({
   jobId,

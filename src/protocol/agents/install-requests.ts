@@ -3,7 +3,7 @@
  * (https://github.com/agentclientprotocol/registry, FORMAT.md and agent.schema.json).
  * @module
  */
-import { type Parser, array, described, fieldsOf, object, oneOf, optional, record, text } from '../base/parse.ts';
+import { type Parser, array, described, fieldsOf, object, oneOf, optional, record, text } from '../../base/parse.ts';
 
 /** Names by which an agent can be installed and requested. */
 export const agentNamePattern: RegExp = /^[a-z][a-z0-9-]{0,63}$/;

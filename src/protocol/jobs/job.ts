@@ -2,12 +2,12 @@
  * Jobs as answers and events show them.
  * @module
  */
-import { refuse } from '../base/parse.ts';
-import type { AgentJobDetails } from './agent-jobs.ts';
+import { refuse } from '../../base/parse.ts';
+import type { AgentJobDetails } from '../agents/job-details.ts';
 import type { Mode } from './exec.ts';
-import type { JobId } from './ids.ts';
-import type { ShownFields } from './job-fields.ts';
-import type { ShellEnded, ShellStarted } from './shells.ts';
+import type { JobId } from '../ids.ts';
+import type { ShownFields } from './fields.ts';
+import type { ShellEnded, ShellStarted } from '../shells.ts';
 
 export const statuses = ['pending', 'running', 'completed', 'failed', 'timeout'] as const;
 export type JobStatus = (typeof statuses)[number];

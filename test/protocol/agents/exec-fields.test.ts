@@ -1,10 +1,13 @@
 /** What a request in mode acp may say, field by field. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ParseError } from '../../src/base/parse.ts';
-import { type AgentProgram, agentFields, elicitationRequest, permissionRequest, promptBlocks, promptRequest, promptText } from '../../src/protocol/agents.ts';
-import { jobRequest } from '../../src/protocol/exec.ts';
-import { throwsWith } from '../support/errors.ts';
+import { ParseError } from '../../../src/base/parse.ts';
+import { elicitationRequest, permissionRequest, promptRequest } from '../../../src/protocol/agents/calls.ts';
+import { agentFields } from '../../../src/protocol/agents/exec-fields.ts';
+import type { AgentProgram } from '../../../src/protocol/agents/program.ts';
+import { promptBlocks, promptText } from '../../../src/protocol/agents/prompt-blocks.ts';
+import { jobRequest } from '../../../src/protocol/jobs/exec.ts';
+import { throwsWith } from '../../support/errors.ts';
 
 function programOf(fields: object): AgentProgram {
   const { program } = jobRequest({ mode: 'acp', ...fields }, 'body');

@@ -2,8 +2,8 @@
  * The events of an agent's job, as its runner writes them. Its log adds a number, from 1, and Unix seconds to each.
  * @module
  */
-import type { AgentError } from './agent-jobs.ts';
-import type { AgentChange } from './agents.ts';
+import type { AgentError } from './job-details.ts';
+import type { AgentChange } from './calls.ts';
 
 export type AgentEvent =
   | CommonAgentEvent

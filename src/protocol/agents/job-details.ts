@@ -3,7 +3,7 @@
  * has any.
  * @module
  */
-import type { JobId } from './ids.ts';
+import type { JobId } from '../ids.ts';
 
 /** A permission that waits for an answer. Times are Unix seconds. */
 export interface PendingPermission {
