@@ -4,19 +4,15 @@
  */
 import { type AgentJobSummary, waitsForInput } from '../protocol/agents/job-details.ts';
 import type { WaitFor } from '../protocol/jobs/queries.ts';
+import type { JobReader } from './reader.ts';
 import type { TrackedJob } from './tracked-job.ts';
 
 /** How the state of a job is read. */
-export interface JobReader {
-  /** Measures what can change without a notification. */
-  refresh(job: TrackedJob): void;
-  /** The directory of the job. */
-  directory(job: TrackedJob): string;
-}
+type StateReader = Pick<JobReader, 'refresh' | 'directory'>;
 
 /** Records the job's current state. @returns whether the awaited event has come since or, for input, is there. */
 export function waitCondition(
-  waitFor: Exclude<WaitFor, 'end' | 'change'>, job: TrackedJob, reader: JobReader,
+  waitFor: Exclude<WaitFor, 'end' | 'change'>, job: TrackedJob, reader: StateReader,
 ): () => boolean {
   switch (waitFor) {
     case 'input': return interactionReader(job, reader, false, waitsForInput);
@@ -42,7 +38,7 @@ function endedTurnCount({ turnCount, agentPhase }: AgentJobSummary): number {
  * the time. Other jobs have `none`.
  */
 function interactionReader<T>(
-  job: TrackedJob, reader: JobReader, none: T, of: (summary: AgentJobSummary) => T,
+  job: TrackedJob, reader: StateReader, none: T, of: (summary: AgentJobSummary) => T,
 ): () => T {
   const { interaction } = job.kind;
   if (interaction === undefined) return () => none;

@@ -7,6 +7,7 @@ import type { Log } from '../../base/log.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';
 import type { Watches } from '../output/watch.ts';
+import { UnsavedJobs } from '../store/unsaved-jobs.ts';
 
 const intervalMs = 100;
 /** The longest time between two looks at a running job. */
@@ -19,19 +20,21 @@ const retryMs = 1000;
 export interface MonitorOptions {
   readonly runner: Runner;
   readonly watches: Watches;
-  /** Jobs whose state is not on disk yet. */
-  readonly unsaved: () => readonly TrackedJob[];
+  /** Whether the job was not deleted meanwhile. */
+  readonly isKnown: (job: TrackedJob) => boolean;
   readonly log: Log;
 }
 
 export class Monitor {
   readonly #options: MonitorOptions;
   readonly #nextCheck = new WeakMap<TrackedJob, number>();
+  readonly #unsaved: UnsavedJobs;
   #timer: NodeJS.Timeout | undefined;
   #nextSave = 0;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
+    this.#unsaved = new UnsavedJobs(options.isKnown);
   }
 
   /** Starts the checks: there is, or may be, something to look at. */
@@ -40,13 +43,24 @@ export class Monitor {
     this.#timer.unref();
   }
 
+  /** Writes the state of a job later, as it could not be written. */
+  saveLater(job: TrackedJob): void {
+    this.#unsaved.add(job);
+    this.wake();
+  }
+
+  /** Tries once more to write the states that could not be written. */
+  saveAgain(): void {
+    for (const job of this.#unsaved.list()) this.#options.runner.saveAgain(job);
+  }
+
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
   #check(): void {
-    const { runner, watches, unsaved } = this.#options;
+    const { runner, watches } = this.#options;
     const now = performance.now();
     for (const execution of [...runner.executions]) {
       if (execution.isAdopted) this.#try(execution.job, () => execution.checkAdopted());
@@ -57,9 +71,9 @@ export class Monitor {
     }
     if (now >= this.#nextSave) {
       this.#nextSave = now + retryMs;
-      for (const job of unsaved()) runner.saveAgain(job);
+      this.saveAgain();
     }
-    if (runner.runningCount === 0 && watches.count === 0 && unsaved().length === 0) this.close();
+    if (runner.runningCount === 0 && watches.count === 0 && this.#unsaved.list().length === 0) this.close();
   }
 
   #checkOutput(job: TrackedJob, now: number): void {

@@ -25,8 +25,6 @@ export interface RunnerOptions {
   readonly store: JobStore;
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly kinds: JobKinds;
-  /** What the kinds may do with jobs. */
-  readonly operations: JobOperations;
   /** Keeps the stdin of jobs open; `undefined`: not needed. */
   readonly stdinHolder: StdinHolder | undefined;
   readonly maxRunning: number;
@@ -49,6 +47,7 @@ const startRetryMs = 100;
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #starter: Starter;
+  readonly #events: JobEvents;
   readonly #finisher: Finisher;
   readonly #context: ExecutionContext;
   readonly #running = new RunningJobs();
@@ -60,8 +59,8 @@ export class Runner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     const { store, log, now, pace, onLingering } = options;
-    const events = this.#events();
-    this.#starter = options.createStarter(events);
+    this.#events = this.#passOn();
+    this.#starter = options.createStarter(this.#events);
     const finisher = new Finisher({ store, starter: this.#starter, log, pace, onLingering });
     this.#finisher = finisher;
     this.#context = {
@@ -71,7 +70,12 @@ export class Runner {
       findOrphans: (job, pid) => finisher.findOrphans(job, pid),
       finish: (job, outcome, isOnDisk) => this.#finish(job, outcome, isOnDisk),
     };
-    for (const kind of options.kinds.all) kind.attach({ starter: this.#starter, events, jobs: options.operations });
+  }
+
+  /** Lets the kinds act on jobs. Call it once, before a job is run. @param jobs What they may do with jobs. */
+  attach(jobs: JobOperations): void {
+    const { kinds } = this.#options;
+    for (const kind of kinds.all) kind.attach({ starter: this.#starter, events: this.#events, jobs });
   }
 
   get executions(): Iterable<Execution> {
@@ -200,7 +204,7 @@ export class Runner {
   }
 
   /** What the starter and the kinds report is passed on to the execution of the job. */
-  #events(): JobEvents {
+  #passOn(): JobEvents {
     const at = (id: string, act: (execution: Execution) => void): void => {
       const execution = this.#running.get(id);
       if (execution) act(execution);

@@ -66,7 +66,7 @@ export class StdinWriter {
     return await this.write(job, bytes, options);
   }
 
-  /** See `Jobs.nudge`. */
+  /** See `JobActions.nudge`. */
   async nudge(job: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
     try {
       const bytes = Buffer.from(input);

@@ -88,7 +88,7 @@ export async function openJobs(
     ],
     endWaits() {
       agents.close();
-      jobs.endWaits();
+      jobs.waits.end();
     },
     beginClose() {
       agents.close();
