@@ -16,25 +16,25 @@
  * 30 to 130 µs.
  * @module
  */
-import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { replaceFile } from '../../base/files/atomic-file.ts';
 import { errorCode } from '../../base/error-code.ts';
 import { makeFolder, makeOwnFolder } from '../../base/files/make-folder.ts';
-import { ParseError } from '../../base/parse.ts';
 import {
   appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, mayAccess, readRegular, statFile,
   UntrustedFileError, writeRegular,
 } from '../../base/files/untrusted-file.ts';
 import { readJson, recordBounds } from '../../base/files/untrusted-json.ts';
-import { isJobId, type JobId } from '../../protocol/ids.ts';
+import type { JobId } from '../../protocol/ids.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { typedInput } from '../../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../../process/launcher/process-note.ts';
 import { Trash } from '../../process/state/trash.ts';
 import type { JobRecord, JobState } from '../job.ts';
-import { type ParseProgram, type RecordParser, recordParser, reduceToOutline } from './record.ts';
+import { type ParseProgram, type RecordParser, recordParser } from './record.ts';
 import { storageProblem } from './storage-problem.ts';
+import { type StoredJobs, readStoredJobs, unfinishedPrefix } from './stored-jobs.ts';
 
 /** The content of a complete exit file. */
 export interface ExitNote {
@@ -43,32 +43,12 @@ export interface ExitNote {
   readonly finishedAt: number;
 }
 
-export interface SkippedEntry {
-  readonly name: string;
-  readonly why: string;
-}
-
-/** What the jobs directory holds. */
-export interface StoredJobs<T> {
-  /** What `keep` made of every readable job, oldest first. */
-  readonly jobs: readonly T[];
-  /** Entries that are not a readable job. */
-  readonly skipped: readonly SkippedEntry[];
-  /** Jobs that may run and whose record is gone or torn: no server can ever learn more about them. */
-  readonly lost: readonly JobId[];
-}
-
 /** The line that claims a job without a process, in the file where a launcher names the job's process. */
 const unclaimedMarker = 'nobody';
 /** The most bytes that are read of `exit` and `process`. */
 const maxNoteBytes = 65_536;
 /** The longest content of a complete exit file: a code and its newline, see `parseExit`. */
 const longestExitBytes = 11;
-/** Prefix of the directory of a job that is being made, where no directories are made ahead. */
-const unfinishedPrefix = '.new-';
-/** All files that a job's directory holds before the job is accepted. */
-const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
-
 export class JobStore {
   readonly #jobs: string;
   readonly #trash: Trash;
@@ -166,41 +146,15 @@ export class JobStore {
   /**
    * Reads all jobs, and removes what a server left that was killed before it had accepted a job.
    *
-   * @param keep Makes what is kept of a job, from its outline, see `reduceToOutline`: no more than one whole record is
-   * in memory at a time.
+   * @param keep As for {@link readStoredJobs}.
    */
   readAll<T>(keep: (outline: JobRecord) => T): StoredJobs<T> {
-    const aside = makeOwnFolder(this.#jobs);
-    const jobs: T[] = [];
-    const skipped: SkippedEntry[] = aside === undefined ? [] : [
-      { name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` },
-    ];
-    const lost: JobId[] = [];
-    for (const { name, isFolder } of foldersIn(this.#jobs)) {
-      let value: unknown;
-      try {
-        if (isFolder && name.startsWith(unfinishedPrefix)) {
-          this.#trash.put(join(this.#jobs, name));
-          continue;
-        }
-        if (!isJobId(name)) throw new Error('its name is not a job id');
-        if (!isFolder) throw new Error('it is not a directory');
-        value = readJson(join(this.#jobs, name, 'job.json'), recordBounds);
-        reduceToOutline(value);
-        const record = this.#parse(value);
-        if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
-        jobs.push(keep(record));
-      } catch (error) {
-        // The error is not about the job, which must not be skipped.
-        if (isExhaustion(error)) throw error;
-        const isDiscarded = this.#discardUntouched(name);
-        if (!isDiscarded) skipped.push({ name, why: (error as Error).message });
-        // A running job may have emptied its own directory.
-        if (isJobId(name) && (isDiscarded || this.#isLost(name, value, error))) lost.push(name);
-      }
-    }
+    const stored = readStoredJobs({
+      folder: this.#jobs, parse: this.#parse, trash: this.#trash, keep,
+      hasExit: (id) => this.readExit(id) !== undefined,
+    });
     void this.emptyTrash();
-    return { jobs, skipped, lost };
+    return stored;
   }
 
   /** Whether the disk has no room left. */
@@ -340,37 +294,6 @@ export class JobStore {
     }
   }
 
-  /** Removes the directory of a job that was never accepted: no client knows it. `false`: it may have been accepted. */
-  #discardUntouched(name: string): boolean {
-    const directory = join(this.#jobs, name);
-    try {
-      if (!isJobId(name) || !isUntouched(directory)) return false;
-      this.#trash.put(directory);
-      return true;
-    } catch {
-      // ENOTDIR, EACCES: it is skipped, for the reason found before.
-      return false;
-    }
-  }
-
-  /**
-   * Whether something has replaced the directory, or the record of a job that has not ended, or the server may not read
-   * them. A complete record that only this version does not understand may be that of a later version.
-   *
-   * @param value What `job.json` holds; `undefined`: `error` says why that is unknown.
-   */
-  #isLost(id: JobId, value: unknown, error: unknown): boolean {
-    try {
-      if (statFile(this.directory(id))?.isDirectory() !== true) return true;
-      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return false;
-      const isNoRecord = value !== undefined || error instanceof ParseError || isUnreadable(error);
-      return isNoRecord && this.readExit(id) === undefined;
-    } catch {
-      // EACCES: the jobs directory itself cannot be searched, which says nothing about any of its jobs.
-      return false;
-    }
-  }
-
   #readSmall(id: JobId, file: 'exit' | 'process'): string {
     try {
       this.#checkFolder(id);
@@ -380,21 +303,6 @@ export class JobStore {
       throw storageProblem(`Cannot read ${file} of job ${id}`, error);
     }
   }
-}
-
-/** Whether a directory holds only what is prepared for a job, all of it but stdin empty. */
-function isUntouched(directory: string): boolean {
-  return statFile(directory)?.isDirectory() === true && readdirSync(directory).every((name) => {
-    if (!preparedFiles.includes(name)) return false;
-    const stats = statFile(join(directory, name));
-    return name === 'stdin' || (stats?.isFile() === true && stats.size === 0);
-  });
-}
-
-function foldersIn(directory: string): { readonly name: string; readonly isFolder: boolean }[] {
-  return readdirSync(directory, { withFileTypes: true })
-    .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function makeDirectory(directory: string): void {
