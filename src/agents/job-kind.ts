@@ -18,7 +18,8 @@ import { promptText } from '../protocol/agents/prompt-blocks.ts';
 import { shellKinds } from '../protocol/shells.ts';
 import { stateFile, turnTimeoutCode } from './runner-config.ts';
 import { jobsForAgents } from './server/agent-jobs.ts';
-import type { AgentLaunch, Agents } from './server/agents.ts';
+import type { Agents } from './server/agents.ts';
+import type { AgentLaunch } from './server/runner-setup.ts';
 import { runnerError, turnEndOf, withJobEnd } from './server/job-end.ts';
 
 const agentFields = fieldsOf({
@@ -72,14 +73,14 @@ export class AgentJobKind implements JobKind<AgentProgram> {
   }
 
   async check({ program, workdir, env }: AgentRequest): Promise<RequestCheck> {
-    await this.#agents.admit(program, { workdir, env });
+    await this.#agents.setup.check(program, { workdir, env });
     return {};
   }
 
   start(job: KindJob, request: AgentRequest, directory: string): void {
     const launch = launchOf(job, request, directory);
     const { id, request: { stdin } } = job;
-    this.#context.starter.start({ id, directory, stdin, ...this.#agents.prepare(launch) });
+    this.#context.starter.start({ id, directory, stdin, ...this.#agents.setup.prepare(launch) });
     this.#agents.watch(launch);
   }
 

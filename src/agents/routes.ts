@@ -17,7 +17,7 @@ import type { WholeTurn } from './server/turns.ts';
 
 export function agentRoutes(agents: Agents): Route[] {
   return [
-    bind(listAgents, () => json(200, agents.list())),
+    bind(listAgents, () => json(200, agents.catalog.list())),
 
     bind(changeAgent, async (request) => {
       const { params: { id }, body } = request;
@@ -30,14 +30,15 @@ export function agentRoutes(agents: Agents): Route[] {
     bind(getTurn, async ({ params }) => turnReply(await agents.turn(params.id, params.turn))),
 
     bind(installAgent, async (request) => {
-      const jobId = await agents.install(request.params.name, request.body, request);
+      const jobId = await agents.catalog.install(request.params.name, request.body, request);
       const body: Accepted = { jobId, status: 'pending' };
       return json(202, body, { Location: pathOf(getJob, { id: jobId }) });
     }),
 
     bind(promptAgent, async (request) => {
       const { params: { id }, body } = request;
-      return json(202, await agents.once(id, request, 'prompt', (sameId) => agents.prompt(id, body.prompt, sameId)));
+      return json(202, await agents.once(id, request, 'prompt', (sameId) =>
+        agents.prompts.give(id, body.prompt, sameId)));
     }),
 
     bind(cancelTurn, async (request) => json(200, await agents.once(

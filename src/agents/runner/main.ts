@@ -1,7 +1,7 @@
 /**
  * The program of an agent's job: `runner/main DIRECTORY`, where DIRECTORY is that of the job.
  *
- * - Started by: the launcher of jobs, for a job in mode `acp` (see `prepare` in `server/agents.ts`).
+ * - Started by: the launcher of jobs, for a job in mode `acp` (see `prepare` in `server/runner-setup.ts`).
  * - Talks by: files in DIRECTORY (see `runner-config.ts`), commands on stdin, one a line, and the agent's message on
  *   stdout. The agent, its child, speaks the Agent Client Protocol on its own stdin and stdout.
  * - Outlives: the server that started it, and later servers. It ends with its agent; SIGTERM, SIGINT and SIGHUP cancel
