@@ -2,6 +2,7 @@
  * Explains failures to a person at a terminal: what went wrong, what to do, and the exit code.
  * @module
  */
+import { asSystemError } from '../base/error-code.ts';
 import { ProxyError } from '../proxy/proxy-error.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -76,7 +77,7 @@ export async function withUnreachableHint<T>(hint: string, action: () => Promise
 
 /** Node throws this error wherever it resolves a relative path, because getcwd(3) fails. */
 export function isDirectoryDeleted(error: unknown): boolean {
-  return error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
+  return error instanceof Error && asSystemError(error).syscall === 'uv_cwd';
 }
 
 function exitCodeOf(error: ProblemError): number {

@@ -2,6 +2,7 @@
  * Classifies a failed update: for its caller, for the next attempt, and for the log.
  * @module
  */
+import { asSystemError } from '../base/error-code.ts';
 import { isDiskFull } from '../base/files/disk-full.ts';
 import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
 import { SourceError, TarballError, TrustError, UpdateError } from './errors.ts';
@@ -43,7 +44,7 @@ export function classifyFailure(error: unknown): Failure {
 }
 
 function isSystemError(error: unknown): boolean {
-  const { syscall, errno } = error as NodeJS.ErrnoException;
+  const { syscall, errno } = asSystemError(error);
   return typeof syscall === 'string' || typeof errno === 'number';
 }
 

@@ -4,6 +4,7 @@
  */
 import { get as getHttp } from 'node:http';
 import { createRequire } from 'node:module';
+import { errorCode } from '../base/error-code.ts';
 import { localAddress } from '../base/local-address.ts';
 
 const answerBytes = 64 * 1024;
@@ -31,9 +32,9 @@ export async function checkHealth(url: string, limitMs: number): Promise<HealthR
     if (status !== 200) return { type: 'unhealthy', why: `it answered with status ${status}` };
     return isHealthy(text) ? { type: 'healthy' } : { type: 'unhealthy', why: 'it did not answer {"status":"ok"}' };
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
+    const { message } = error as Error;
     if (error instanceof SilenceError) return { type: 'unhealthy', why: message, isSilent: true };
-    return { type: ownFaults.includes(code) ? 'unknown' : 'unhealthy', why: message };
+    return { type: ownFaults.includes(errorCode(error)) ? 'unknown' : 'unhealthy', why: message };
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
+import { asSystemError } from '../../base/error-code.ts';
 import { isFields } from '../../base/loose.ts';
 import { truncate, truncateJson } from '../../base/text/truncate.ts';
 import { markName } from '../../process/descendants.ts';
@@ -440,7 +441,7 @@ async function openSandbox(workdir: string, additionalDirectories: readonly stri
   try {
     return await Sandbox.of(workdir, additionalDirectories);
   } catch (error) {
-    const { code = '', message, path = workdir } = error as NodeJS.ErrnoException;
+    const { code = '', message, path = workdir } = asSystemError(error);
     const why = code === 'ENOENT' || code === 'ENOTDIR' ? `the directory ${path} is not there` : message;
     throw new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause: error });
   }

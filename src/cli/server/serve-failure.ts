@@ -2,7 +2,7 @@
  * Explains why a server or its wrapper cannot start, and whether another start would fail the same way.
  * @module
  */
-import { errorCode } from '../../base/error-code.ts';
+import { asSystemError, errorCode } from '../../base/error-code.ts';
 import { isDiskFull } from '../../base/files/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Config } from '../../config/config.ts';
@@ -18,7 +18,7 @@ export interface ServeFailure {
 type ServeSettings = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>;
 
 export function explainServeFailure(error: unknown, config: ServeSettings): ServeFailure {
-  const failure = error as NodeJS.ErrnoException;
+  const failure = asSystemError(error);
   const { message } = failure;
   if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) {
     return { reason: message, isFinal: true };

@@ -270,7 +270,7 @@ export class Terminals {
       return await this.#add(record);
     } catch (error) {
       await this.#store.remove(id).catch(() => undefined);
-      throw startProblem(error as NodeJS.ErrnoException);
+      throw startProblem(error);
     }
   }
 
@@ -313,8 +313,8 @@ export class Terminals {
   }
 }
 
-function startProblem(error: NodeJS.ErrnoException): Error {
+function startProblem(error: unknown): Error {
   if (error instanceof ProblemError || error instanceof ParseError) return error;
-  const detail = `Cannot open a terminal: ${error.message}`;
+  const detail = `Cannot open a terminal: ${(error as Error).message}`;
   return new ProblemError(isDiskFull(error) ? 'storage_full' : 'unavailable', detail, { cause: error });
 }

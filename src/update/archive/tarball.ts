@@ -7,6 +7,7 @@ import { addAbortListener } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
+import { errorCode } from '../../base/error-code.ts';
 import { readEntries } from './tar-entries.ts';
 import { TarballError } from '../errors.ts';
 import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
@@ -48,7 +49,8 @@ async function* inflate(file: string, size: number, signal: AbortSignal | undefi
 }
 
 function gzipError(error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const code = errorCode(error);
+  const { message } = error as Error;
   if (code === 'Z_BUF_ERROR') return new TarballError('it ends too early: its gzip data is cut off', { cause: error });
   if (code === 'Z_DATA_ERROR') return new TarballError(`its gzip data is damaged: ${message}`, { cause: error });
   return error;

@@ -62,7 +62,7 @@ export class Versions {
       if (lstatSync(this.#file, { throwIfNoEntry: false }) === undefined) return this.#last = noVersions;
       this.#last = parseVersionState(readRegular(this.#file, maxStateBytes).toString());
     } catch (error) {
-      this.#last = this.#withoutFile(error as NodeJS.ErrnoException);
+      this.#last = this.#withoutFile(error);
     }
     return this.#last;
   }
@@ -173,8 +173,8 @@ export class Versions {
     }
   }
 
-  #withoutFile(error: NodeJS.ErrnoException): VersionState {
-    if (error.code === 'ENOENT') return noVersions;
+  #withoutFile(error: unknown): VersionState {
+    if (errorCode(error) === 'ENOENT') return noVersions;
     this.#onWarning(`Cannot read ${this.#file}`, error);
     // Other errors may be temporary (EMFILE, EIO): the file stays where it is.
     if (!(error instanceof ParseError) && !(error instanceof UntrustedFileError)) return this.#last;
