@@ -125,7 +125,7 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
   const { updateRegistryUrl, ...values } = Object.fromEntries(
     settings.map(({ key, value }) => [key, value]),
   ) as unknown as Omit<Config, Computed> & { readonly updateRegistryUrl: string | undefined };
-  const isNpm = parseSource(values.updateSource).kind === 'npm';
+  const isNpm = parseSource(values.updateSource).type === 'npm';
   const npmProxies = (): NpmProxySettings => (isNpm ? configuredProxies(environment) : {});
   return {
     ...values,

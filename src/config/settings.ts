@@ -145,7 +145,7 @@ function parseAddress(value: string, path: string): string {
 /** Makes a path absolute, because a service runs in another directory. */
 function readSource(value: string, path: string): string {
   const spec = parseSource(value, path);
-  if (spec.kind !== 'local') return value;
+  if (spec.type !== 'local') return value;
   return process.platform === 'win32' ? pathToFileURL(spec.path).href : spec.path;
 }
 

@@ -56,13 +56,13 @@ export function assertCompatible(
  * @throws TrustError where it is not; UpdateError where the user's keys cannot be read.
  */
 export function assertTrusted({ version, integrity, proof }: Release, trusted: () => TrustedKeys): void {
-  if (proof.kind === 'local') return;
+  if (proof.type === 'local') return;
   if (integrity === undefined) {
     throw new TrustError('weak-integrity', `Cannot trust ${version}: the source gives no integrity for it`);
   }
   parseIntegrity(integrity);
   const keys = readKeys(trusted);
-  switch (proof.kind) {
+  switch (proof.type) {
     case 'npm': return verifyRegistrySignature(
       { ...proof, version, integrity },
       [...npmRegistryKeys, ...keys.registry],

@@ -60,7 +60,7 @@ export async function prepare(release: Release, staging: string, options: Prepar
     signal,
     onFile: (path: string, sha512: string) => void hashes.set(path, sha512),
   };
-  await (tarball.kind === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
+  await (tarball.type === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
   onStep('verifying');
   await verifyFiles(folder, hashes, { signal });
   mustHaveProgram(release.version, hashes);
@@ -68,7 +68,7 @@ export async function prepare(release: Release, staging: string, options: Prepar
   return folder;
 }
 
-type LocalTarball = Exclude<Tarball, { kind: 'url' }>;
+type LocalTarball = Exclude<Tarball, { type: 'url' }>;
 
 /** Downloads the tarball; a release on this machine is used where it is. */
 async function fetched(
@@ -76,7 +76,7 @@ async function fetched(
   file: string,
   options: PrepareOptions,
 ): Promise<LocalTarball> {
-  if (tarball.kind !== 'url') return tarball;
+  if (tarball.type !== 'url') return tarball;
   const { url } = tarball;
   const { onStep, signal, limits, registry, patience } = options;
   if (integrity === undefined) {
@@ -86,11 +86,11 @@ async function fetched(
     );
   }
   onStep('downloading');
-  const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
+  const headers = proof.type === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
   onStep('verifying');
   await checkFile(file, parseIntegrity(integrity), { name: redactUrl(url), signal });
-  return { kind: 'file', path: file };
+  return { type: 'file', path: file };
 }
 
 function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): void {
@@ -102,7 +102,7 @@ function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): 
 /** Checks name and version: a tarball may hold another package than its metadata say, signed or not. */
 async function assertSameRelease(folder: string, { version, proof }: Release): Promise<void> {
   const described = await readPackage(folder, version);
-  const name = proof.kind === 'npm' ? proof.name : described.name;
+  const name = proof.type === 'npm' ? proof.name : described.name;
   if (described.name === name && described.version === version) return;
   const actual = `${described.name ?? 'a package without a name'} ${described.version}`;
   throw new UpdateError(`Cannot install ${version}: it is ${actual} by its package.json`, { isToBlame: true });

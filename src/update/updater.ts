@@ -71,7 +71,7 @@ export class Updater implements UpdateService {
       previous: previous ?? (this.#options.release === null ? null : own),
       wrapper: executor?.isConnected === true,
       // A URL may hold a password.
-      source: source.kind === 'manifest' ? redactUrl(source.url) : sourceText,
+      source: source.type === 'manifest' ? redactUrl(source.url) : sourceText,
       available: this.#checker.available,
       checkError: this.#checker.checkError,
       progress: this.#progress(),

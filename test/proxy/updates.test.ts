@@ -14,7 +14,7 @@ import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';
 import { packageTarball, startRegistry } from '../support/registry.ts';
 
-const spec = { kind: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
+const spec = { type: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
 
 function loaded(t: TestContext, environment: { readonly [name: string]: string }): ReturnType<typeof loadConfig> {
   return loadConfig({}, { HOME: temporaryFolder(t), ...environment });
@@ -33,7 +33,7 @@ test('a release is found and downloaded through squid, by the variables of the e
   const config = loaded(t, { http_proxy: `http://127.0.0.1:${port}`, npm_config_registry: address('/') });
   const fetch = proxiedFetch(config.updateProxies());
   const release = await npmSource(spec, { ...config.updateRegistry(), fetch }).find({});
-  assert.ok(release.tarball.kind === 'url');
+  assert.ok(release.tarball.type === 'url');
   const file = join(temporaryFolder(t), 'x.tgz');
   await download(release.tarball.url, file, { maxBytes: 2 ** 20, fetch });
   assert.deepEqual(readFileSync(file), tarball);

@@ -29,21 +29,21 @@ export interface EventSink {
 
 export type Reply =
   /** A text; a Buffer holds UTF-8. */
-  | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string | Buffer }
+  | { readonly type: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string | Buffer }
   /**
    * Bytes as they are written. With `Content-Length` in the headers the length is fixed, else the answer is chunked.
    */
   | {
-    readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders;
+    readonly type: 'stream'; readonly status: number; readonly headers: ReplyHeaders;
     readonly write: (sink: Sink) => Promise<void>
   }
   | {
-    readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders;
+    readonly type: 'events'; readonly status: number; readonly headers: ReplyHeaders;
     readonly write: (sink: EventSink) => Promise<void>
   }
   /** Turns the connection into a WebSocket. Only for a request with a handshake. */
   | {
-    readonly kind: 'webSocket';
+    readonly type: 'webSocket';
     readonly agreement: HandshakeResult;
     readonly limits?: Partial<WebSocketLimits>;
     /** For the metrics: 101, or the HTTP status of a failure for which it is opened only to be closed. */
@@ -92,24 +92,24 @@ async function* listPieces(items: AsyncIterable<unknown>): AsyncGenerator<string
 
 /** Already serialized JSON. */
 export function jsonText(status: number, text: string | Buffer, headers: ReplyHeaders = {}): Reply {
-  return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
+  return { type: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
 }
 
 export function text(status: number, type: string, body: string | Buffer, headers: ReplyHeaders = {}): Reply {
-  return { kind: 'text', status, headers: { 'Content-Type': type, ...headers }, text: body };
+  return { type: 'text', status, headers: { 'Content-Type': type, ...headers }, text: body };
 }
 
 /** An answer without a body: 204, 304. */
 export function empty(status: number, headers: ReplyHeaders = {}): Reply {
-  return { kind: 'text', status, headers, text: '' };
+  return { type: 'text', status, headers, text: '' };
 }
 
 /** Streams bytes; a HEAD request gets only the headers, and `write` is not called. */
 export function stream(status: number, headers: ReplyHeaders, write: (sink: Sink) => Promise<void>): Reply {
-  return { kind: 'stream', status, headers: { 'Content-Type': 'application/octet-stream', ...headers }, write };
+  return { type: 'stream', status, headers: { 'Content-Type': 'application/octet-stream', ...headers }, write };
 }
 
 /** Server-sent events, with a comment every 15 s so that no proxy takes the silence for an end. */
 export function events(write: (sink: EventSink) => Promise<void>): Reply {
-  return { kind: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream' }, write };
+  return { type: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream' }, write };
 }

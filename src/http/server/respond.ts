@@ -39,8 +39,8 @@ const liveHeaders = ['Cache-Control', 'no-cache, no-transform', 'X-Accel-Bufferi
 export function sendReply(exchange: Exchange, reply: Reply, to: ResponseOptions): void | Promise<void> {
   if (exchange.isAnswered) return;
   if (exchange.response.destroyed) return settle(exchange, clientLeftStatus, to);
-  if (reply.kind === 'webSocket') return becomeWebSocket(exchange, reply, to);
-  if (reply.kind !== 'text') return sendStream(exchange, reply, to);
+  if (reply.type === 'webSocket') return becomeWebSocket(exchange, reply, to);
+  if (reply.type !== 'text') return sendStream(exchange, reply, to);
   const hasBody = reply.status !== 204 && reply.status !== 304;
   const length = hasBody ? Buffer.byteLength(reply.text) : undefined;
   writeHead(exchange, reply.status, reply.headers, { length, isLive: exchange.isHeldBack, to });
@@ -90,7 +90,7 @@ function logFailure(exchange: Exchange, error: unknown, { log }: ResponseOptions
 }
 
 async function sendStream(
-  exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: ResponseOptions,
+  exchange: Exchange, reply: Extract<Reply, { type: 'stream' | 'events' }>, to: ResponseOptions,
 ): Promise<void> {
   const { response } = exchange;
   writeHead(exchange, reply.status, reply.headers, { isLive: !hasLength(reply.headers), to });
@@ -105,7 +105,7 @@ async function sendStream(
     const headFirst = setImmediate(() => response.flushHeaders());
     try {
       const sink = createSink(response, exchange.signal);
-      if (reply.kind === 'stream') await reply.write(sink);
+      if (reply.type === 'stream') await reply.write(sink);
       else await writeEvents(reply.write, sink, to.limits.heartbeatMs, () => response.writableNeedDrain);
     } finally {
       clearImmediate(headFirst);
@@ -116,7 +116,7 @@ async function sendStream(
 }
 
 /** Turns the HTTP connection into a WebSocket. */
-function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webSocket' }>, to: ResponseOptions): void {
+function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { type: 'webSocket' }>, to: ResponseOptions): void {
   const { connection: { socket, upgrade }, response, requestId } = exchange;
   if (upgrade === undefined) throw new Error('Cannot open a WebSocket on a request that did not ask for one');
   if (socket.readableEnded) {

@@ -22,7 +22,7 @@ export function openWebSocket(exchange: Exchange, route: Route): Reply | Promise
   if (webSocket === undefined) return route.handle(exchange);
   const agreement = readHandshake(exchange.headers, webSocket.protocols);
   const reply = (open: Opened): Reply =>
-    ({ kind: 'webSocket', status: 101, agreement, limits: webSocket.limits ?? {}, open });
+    ({ type: 'webSocket', status: 101, agreement, limits: webSocket.limits ?? {}, open });
   const opened = webSocket.open(exchange);
   return opened instanceof Promise ? opened.then(reply) : reply(opened);
 }
@@ -39,7 +39,7 @@ export function refuseWebSocket(exchange: Exchange, { webSocket }: Route, failur
   try {
     const agreement = readHandshake(exchange.headers, webSocket.protocols);
     return {
-      kind: 'webSocket',
+      type: 'webSocket',
       status: failure.status,
       agreement,
       open: (socket) => socket.close(code, closeReason(failure)),

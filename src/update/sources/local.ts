@@ -27,8 +27,8 @@ export function localSource(path: string): Source {
       const text = isDirectory ? await readPackageFile(path, signal) : await readPacked(path, signal);
       const { version, minNode } = parseFrom(path, () => parseText(text, path));
       assertVersion(wanted.version, version, path);
-      const tarball: Release['tarball'] = { kind: isDirectory ? 'directory' : 'file', path };
-      return { version, tarball, integrity: undefined, proof: { kind: 'local' }, minNode };
+      const tarball: Release['tarball'] = { type: isDirectory ? 'directory' : 'file', path };
+      return { version, tarball, integrity: undefined, proof: { type: 'local' }, minNode };
     },
   };
 }
@@ -66,8 +66,8 @@ async function readPacked(path: string, signal: AbortSignal | undefined): Promis
     return await readPackageEntry(bounded(unpacked));
   } catch (error) {
     signal?.throwIfAborted();
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!(error instanceof TarballError) && !code.startsWith('Z_')) throw error;
+    if (!(error instanceof TarballError) && !errorCode(error).startsWith('Z_')) throw error;
+    const { message } = error as Error;
     throw new SourceError('malformed', `Cannot use ${path} (${message}); make one with npm pack`, { cause: error });
   } finally {
     unpacked.destroy();

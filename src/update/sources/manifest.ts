@@ -23,9 +23,9 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
       assertVersion(wanted.version, version, redactUrl(url));
       return {
         version,
-        tarball: { kind: 'url', url: tarballUrl(manifest.url, url) },
+        tarball: { type: 'url', url: tarballUrl(manifest.url, url) },
         integrity,
-        proof: { kind: 'manifest', manifest, signature },
+        proof: { type: 'manifest', manifest, signature },
         minNode: lowerBound(`>=${minNode}`),
       };
     },

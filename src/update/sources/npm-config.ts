@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import type { NpmProxySettings } from '../../proxy/rules.ts';
 import { SourceError } from '../errors.ts';
 import { type Registry, proxySettingsFrom, registryFrom } from './npmrc.ts';
@@ -23,7 +24,7 @@ export function configuredRegistry(
 ): Registry {
   const texts = configTexts(environment);
   const spec = parseSource(source);
-  if (registry === undefined) return registryFrom(texts, environment, spec.kind === 'npm' ? spec.name : '');
+  if (registry === undefined) return registryFrom(texts, environment, spec.type === 'npm' ? spec.name : '');
   const others = Object.entries(environment).filter(([name]) => name.toLowerCase() !== 'npm_config_registry');
   // No package name: the registry of a scope would override the one that was given.
   return registryFrom(texts, { ...Object.fromEntries(others), npm_config_registry: new URL(registry).href }, '');
@@ -58,7 +59,7 @@ function readConfig(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    const code = errorCode(error) || 'unknown';
     if (code === 'ENOENT' || code === 'ENOTDIR') return '';
     throw new SourceError('refused', `Cannot read ${path}: ${code}; make it readable for this user`, { cause: error });
   }

@@ -17,7 +17,7 @@ export type NpmOptions = Registry & Pick<ReadOptions, 'attempts' | 'backoffMs' |
 const maxBytes = 20 * 1024 * 1024;
 
 /** The releases of one package. */
-export function npmSource(spec: Extract<SourceSpec, { kind: 'npm' }>, options: NpmOptions): Source {
+export function npmSource(spec: Extract<SourceSpec, { type: 'npm' }>, options: NpmOptions): Source {
   const { name } = spec;
   const url = packageUrl(name, options.registry);
   return {
@@ -87,9 +87,9 @@ function releaseOf(value: unknown, { name, selector, registry }: PackageSelectio
   const publishedAt = ownField(packument.time, version);
   return {
     version,
-    tarball: { kind: 'url', url: tarballUrl(tarball, registry) },
+    tarball: { type: 'url', url: tarballUrl(tarball, registry) },
     integrity,
-    proof: { kind: 'npm', name, signatures, publishedAt: typeof publishedAt === 'string' ? publishedAt : undefined },
+    proof: { type: 'npm', name, signatures, publishedAt: typeof publishedAt === 'string' ? publishedAt : undefined },
     minNode: lowerBound(ownField(engines, 'node')),
   };
 }

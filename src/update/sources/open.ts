@@ -10,7 +10,7 @@ import type { SourceSpec } from './spec.ts';
 
 /** Sends no request before `find()` is called. */
 export function openSource(spec: SourceSpec, options: NpmOptions): Source {
-  switch (spec.kind) {
+  switch (spec.type) {
     case 'npm': return npmSource(spec, options);
     case 'manifest': {
       const { registry: _registry, token: _token, ...rest } = options;

@@ -19,21 +19,21 @@ export interface Release {
 }
 
 export type Tarball =
-  | { readonly kind: 'url'; readonly url: URL }
-  | { readonly kind: 'file'; readonly path: string }
+  | { readonly type: 'url'; readonly url: URL }
+  | { readonly type: 'file'; readonly path: string }
   /** Unpacked already. */
-  | { readonly kind: 'directory'; readonly path: string };
+  | { readonly type: 'directory'; readonly path: string };
 
 export type Proof =
   /** Each signature covers `name@version:integrity`. */
   | {
-    readonly kind: 'npm'; readonly name: string;
+    readonly type: 'npm'; readonly name: string;
     readonly signatures: readonly Signature[]; readonly publishedAt: string | undefined
   }
   /** The signature covers the manifest as it was written. */
-  | { readonly kind: 'manifest'; readonly manifest: Manifest; readonly signature: string | undefined }
+  | { readonly type: 'manifest'; readonly manifest: Manifest; readonly signature: string | undefined }
   /** It was on this machine already: a user who can write there needs no proof. */
-  | { readonly kind: 'local' };
+  | { readonly type: 'local' };
 
 export interface Signature {
   readonly keyid: string;

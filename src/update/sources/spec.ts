@@ -9,10 +9,10 @@ import { refuse } from '../../base/parse.ts';
 
 export type SourceSpec =
   /** `selector`: a version, or a tag such as `latest`. */
-  | { readonly kind: 'npm'; readonly name: string; readonly selector: string }
-  | { readonly kind: 'manifest'; readonly url: URL }
+  | { readonly type: 'npm'; readonly name: string; readonly selector: string }
+  | { readonly type: 'manifest'; readonly url: URL }
   /** Absolute path of a `.tgz` or a directory. */
-  | { readonly kind: 'local'; readonly path: string };
+  | { readonly type: 'local'; readonly path: string };
 
 const word = '[a-z0-9~-][a-z0-9._~-]*';
 /** npm's present rules for names, with the length limit of its registry. */
@@ -26,16 +26,16 @@ const expected = 'npm:NAME[@TAG or VERSION], the https address of a manifest (â€
 /** @param path Name of the value in messages. @throws ParseError when it is none of the three. */
 export function parseSource(source: string, path = 'the update source'): SourceSpec {
   if (source.startsWith('npm:')) return parsePackage(source, path);
-  if (/^https?:/i.test(source)) return { kind: 'manifest', url: parseManifestUrl(source, path) };
-  if (source.startsWith('file:')) return { kind: 'local', path: parseFileUrl(source, path) };
+  if (/^https?:/i.test(source)) return { type: 'manifest', url: parseManifestUrl(source, path) };
+  if (source.startsWith('file:')) return { type: 'local', path: parseFileUrl(source, path) };
   if (!isPath(source)) refuse(path, expected, source);
-  return { kind: 'local', path: resolve(source) };
+  return { type: 'local', path: resolve(source) };
 }
 
 function parsePackage(source: string, path: string): SourceSpec {
   const { name, selector = 'latest' } = packagePattern.exec(source)?.groups ?? {};
   if (name === undefined) refuse(path, 'npm:NAME[@TAG or VERSION]', source);
-  return { kind: 'npm', name, selector };
+  return { type: 'npm', name, selector };
 }
 
 function parseManifestUrl(source: string, path: string): URL {

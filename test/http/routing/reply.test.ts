@@ -47,7 +47,7 @@ test('jsonList() writes a list of any length, and makes no more of it than is ta
   }
   // Longer than a string can be (V8, String::kMaxLength).
   const reply = await jsonList(200, items(600), { Link: 'x' });
-  assert.ok(reply.kind === 'stream');
+  assert.ok(reply.type === 'stream');
   assert.deepEqual(reply.headers, { 'Content-Type': 'application/json', Link: 'x' });
   let taken = 0;
   let ahead = 0;
@@ -65,12 +65,12 @@ test('jsonList() writes valid JSON in one piece or many', async () => {
     const all = Array.from({ length: count }, (_, index) => ({ index, text: 'ä"'.repeat(index) }));
     async function* items(): AsyncGenerator<unknown> { yield* all; }
     const reply = await jsonList(200, items());
-    let text = reply.kind === 'text' ? reply.text : '';
-    if (reply.kind === 'stream') {
+    let text = reply.type === 'text' ? reply.text : '';
+    if (reply.type === 'stream') {
       await reply.write({ signal: new AbortController().signal, write: async (chunk) => { text += String(chunk); } });
     }
     assert.deepEqual(JSON.parse(String(text)), all);
-    assert.equal(reply.kind, count === 1000 ? 'stream' : 'text');
+    assert.equal(reply.type, count === 1000 ? 'stream' : 'text');
   }
 });
 

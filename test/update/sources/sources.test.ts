@@ -32,27 +32,27 @@ async function registryOf(t: TestContext, versions: readonly PackageVersion[], m
 }> {
   const registry = await startRegistry(t, [{ name, key, versions, ...more }]);
   const find = (version?: string, selector = 'latest'): Promise<Release> =>
-    npmSource({ kind: 'npm', name: more.name ?? name, selector }, { registry: registry.url, ...small }).find({ version });
+    npmSource({ type: 'npm', name: more.name ?? name, selector }, { registry: registry.url, ...small }).find({ version });
   return { registry, find };
 }
 
 describe('parseSource()', () => {
   it('reads packages, addresses and paths', () => {
-    const url = (text: string): SourceSpec => ({ kind: 'manifest', url: new URL(text) });
+    const url = (text: string): SourceSpec => ({ type: 'manifest', url: new URL(text) });
     const cases: readonly [string, SourceSpec][] = [
-      ['npm:machine-sidecar', { kind: 'npm', name, selector: 'latest' }],
-      ['npm:machine-sidecar@1.2.3-rc.1+b', { kind: 'npm', name, selector: '1.2.3-rc.1+b' }],
-      ['npm:@me/side.car@next', { kind: 'npm', name: '@me/side.car', selector: 'next' }],
+      ['npm:machine-sidecar', { type: 'npm', name, selector: 'latest' }],
+      ['npm:machine-sidecar@1.2.3-rc.1+b', { type: 'npm', name, selector: '1.2.3-rc.1+b' }],
+      ['npm:@me/side.car@next', { type: 'npm', name: '@me/side.car', selector: 'next' }],
       ['https://example.org/x/manifest.json?a=b', url('https://example.org/x/manifest.json?a=b')],
       ['http://localhost:1/manifest.json', url('http://localhost:1/manifest.json')],
       ['http://127.0.0.1:1/manifest.json', url('http://127.0.0.1:1/manifest.json')],
       ['http://[::1]:1/manifest.json', url('http://[::1]:1/manifest.json')],
-      ['x.tgz', { kind: 'local', path: resolve('x.tgz') }],
-      ['./x', { kind: 'local', path: resolve('x') }],
-      ['..', { kind: 'local', path: resolve('..') }],
-      ['a/b', { kind: 'local', path: resolve('a/b') }],
-      ['file:a.tgz', { kind: 'local', path: resolve('a.tgz') }],
-      [pathToFileURL('/a b/c.tgz').href, { kind: 'local', path: '/a b/c.tgz' }],
+      ['x.tgz', { type: 'local', path: resolve('x.tgz') }],
+      ['./x', { type: 'local', path: resolve('x') }],
+      ['..', { type: 'local', path: resolve('..') }],
+      ['a/b', { type: 'local', path: resolve('a/b') }],
+      ['file:a.tgz', { type: 'local', path: resolve('a.tgz') }],
+      [pathToFileURL('/a b/c.tgz').href, { type: 'local', path: '/a b/c.tgz' }],
     ];
     for (const [text, spec] of cases) assert.deepEqual(parseSource(text), spec, text);
   });
@@ -127,8 +127,8 @@ describe('npmSource()', () => {
     const { registry, find } = await registryOf(t, [{ version: '1.0.0', node: '>=20.11', publishedAt }]);
     const { proof, tarball, integrity, ...rest } = await find();
     assert.deepEqual(rest, { version: '1.0.0', minNode: '20.11.0' });
-    assert.deepEqual(tarball, { kind: 'url', url: new URL(tarballPath(name, '1.0.0'), registry.url) });
-    assert.ok(proof.kind === 'npm' && proof.name === name && proof.publishedAt === publishedAt);
+    assert.deepEqual(tarball, { type: 'url', url: new URL(tarballPath(name, '1.0.0'), registry.url) });
+    assert.ok(proof.type === 'npm' && proof.name === name && proof.publishedAt === publishedAt);
     const [signature] = proof.signatures;
     assert.equal(signature?.keyid, key.keyid);
     const publicKey = createPublicKey({ key: Buffer.from(key.publicKey, 'base64'), format: 'der', type: 'spki' });
@@ -146,7 +146,7 @@ describe('npmSource()', () => {
     const { registry, find } = await registryOf(t, [{ version: '1.0.0' }], { tags: { latest: '1.0.0', gone: '0.9.0' } });
     for (const tag of ['next', 'gone', 'constructor', '__proto__']) await fails(find(undefined, tag), 'not_found', /no such tag/);
     await fails(find('1.0.1'), 'not_found', /Cannot find version 1.0.1 of machine-sidecar/);
-    await fails(npmSource({ kind: 'npm', name: 'other', selector: 'latest' }, { registry: registry.url }).find({}), 'not_found');
+    await fails(npmSource({ type: 'npm', name: 'other', selector: 'latest' }, { registry: registry.url }).find({}), 'not_found');
   });
 
   it('takes a deprecated version only when it is asked for by number', async (t) => {
@@ -162,7 +162,7 @@ describe('npmSource()', () => {
     const { registry, find } = await registryOf(t, [{ version: '1.0.0' }], { name: '@me/x' });
     assert.equal((await find()).version, '1.0.0');
     assert.equal(registry.requests[0]?.path, '/@me%2fx');
-    await fails(npmSource({ kind: 'npm', name: '@me/x', selector: 'latest' }, { registry: new URL('a/b', registry.url) }).find({}), 'not_found');
+    await fails(npmSource({ type: 'npm', name: '@me/x', selector: 'latest' }, { registry: new URL('a/b', registry.url) }).find({}), 'not_found');
     assert.equal(registry.requests[1]?.path, '/a/b/@me%2fx');
   });
 
@@ -179,7 +179,7 @@ describe('npmSource()', () => {
     const bare = { integrity: undefined, signatures: undefined };
     const { find } = await registryOf(t, [{ version: '1.0.0', dist: bare, metadata: { engines: ['node >= 0.8'], deprecated: false, more: 1 } }]);
     const { integrity, proof, minNode } = await find();
-    assert.deepEqual([integrity, proof.kind === 'npm' && proof.signatures, minNode], [undefined, [], undefined]);
+    assert.deepEqual([integrity, proof.type === 'npm' && proof.signatures, minNode], [undefined, [], undefined]);
     for (const node of ['^20.11.0', '>=20 <22', '>20', '*']) {
       const other = await registryOf(t, [{ version: '1.0.0', node }]);
       assert.equal((await other.find()).minNode, undefined, node);
@@ -209,7 +209,7 @@ describe('npmSource()', () => {
     registry.misbehave(path, { kind: 'truncate', bytes: 10 });
     assert.equal((await find()).version, '1.0.0');
     registry.misbehave(path, { kind: 'hang' });
-    const hurried = npmSource({ kind: 'npm', name, selector: 'latest' }, { registry: registry.url, withinMs: 100 });
+    const hurried = npmSource({ type: 'npm', name, selector: 'latest' }, { registry: registry.url, withinMs: 100 });
     await fails(hurried.find({}), 'stalled', /within 0.1 s/);
     registry.misbehave(path, { kind: 'hang' });
     await assert.rejects(hurried.find({}, { signal: AbortSignal.abort(new Error('enough')) }), /^Error: enough$/);
@@ -235,8 +235,8 @@ describe('manifestSource()', () => {
     const { url, find } = await serve(t, manifest);
     const { signature, ...signed } = manifest;
     assert.deepEqual(await find('1.2.3'), {
-      version: '1.2.3', tarball: { kind: 'url', url: new URL('x-1.2.3.tgz', url) }, integrity: manifest.integrity,
-      proof: { kind: 'manifest', manifest: signed, signature }, minNode: '20.11.0',
+      version: '1.2.3', tarball: { type: 'url', url: new URL('x-1.2.3.tgz', url) }, integrity: manifest.integrity,
+      proof: { type: 'manifest', manifest: signed, signature }, minNode: '20.11.0',
     });
     await fails(find('1.2.4'), 'not_found', /manifest.json has 1.2.3/);
   });
@@ -246,7 +246,7 @@ describe('manifestSource()', () => {
     registry.serve('/elsewhere/m.json', JSON.stringify(manifest));
     registry.misbehave('/releases/manifest.json', { kind: 'redirect', location: '/elsewhere/m.json' });
     const { tarball } = await find();
-    assert.deepEqual(tarball, { kind: 'url', url: new URL('x-1.2.3.tgz', url) });
+    assert.deepEqual(tarball, { type: 'url', url: new URL('x-1.2.3.tgz', url) });
   });
 
   it('refuses what is not a manifest, and a tarball that is sent openly', async (t) => {
@@ -265,9 +265,9 @@ describe('localSource()', () => {
     const path = join(folder, 'x.tgz');
     writeFileSync(path, packageTarball(described, { 'dist/x.js': randomBytes(100_000) }));
     writeFileSync(join(folder, 'package.json'), JSON.stringify(described));
-    const known = { version: '1.2.3', integrity: undefined, proof: { kind: 'local' }, minNode: '20.11.0' };
-    assert.deepEqual(await localSource(path).find({}), { ...known, tarball: { kind: 'file', path } });
-    assert.deepEqual(await localSource(folder).find({ version: '1.2.3' }), { ...known, tarball: { kind: 'directory', path: folder } });
+    const known = { version: '1.2.3', integrity: undefined, proof: { type: 'local' }, minNode: '20.11.0' };
+    assert.deepEqual(await localSource(path).find({}), { ...known, tarball: { type: 'file', path } });
+    assert.deepEqual(await localSource(folder).find({ version: '1.2.3' }), { ...known, tarball: { type: 'directory', path: folder } });
     await fails(localSource(path).find({ version: '1.0.0' }), 'not_found', /x.tgz has 1.2.3/);
   });
 
