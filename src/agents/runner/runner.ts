@@ -4,33 +4,23 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
-import { asSystemError } from '../../base/error-code.ts';
-import { isFields } from '../../base/loose.ts';
-import { truncate, truncateJson } from '../../base/text/truncate.ts';
-import { markName } from '../../process/descendants.ts';
 import type { AgentEvent } from '../../protocol/agents/events.ts';
-import type { AgentError, PermissionDenial } from '../../protocol/agents/job-details.ts';
-import type { AgentChange } from '../../protocol/agents/calls.ts';
+import type { PermissionDenial } from '../../protocol/agents/job-details.ts';
 import type { PromptBlock } from '../../protocol/agents/prompt-blocks.ts';
 import { AgentFailure } from '../acp/agent-failure.ts';
 import { type AgentProcess, startAgent } from '../acp/agent-process.ts';
 import type { Conversation } from '../acp/conversation.ts';
-import { Progress, messageTextOf } from '../acp/progress.ts';
-import { ToolCallHistory } from '../permissions/tool-call-history.ts';
-import {
-  type AgentState, type CommandResult, type RunnerCommand, type RunnerConfig, turnTimeoutCode,
-} from '../runner-config.ts';
-import { AgentCommands, type CommandsHost } from '../services/commands.ts';
-import { Sandbox } from '../services/sandbox.ts';
-import { ShellCommands } from '../services/shell-commands.ts';
-import { configPreferencesOf } from '../to-runner-config.ts';
+import { type AgentState, type RunnerCommand, type RunnerConfig, turnTimeoutCode } from '../runner-config.ts';
 import { TurnLog, type TurnRecord } from '../turn-log.ts';
+import { AgentActivity } from './agent-activity.ts';
 import { AgentSettings } from './agent-settings.ts';
-import { CommandResults, agentHasEnded, answerResult, refusal } from './command-results.ts';
+import { CommandTaker, type CurrentRun } from './command-taker.ts';
 import { createConversation } from './create-conversation.ts';
+import { EventReporter, toAgentError } from './event-reporter.ts';
 import { manageSessions } from './manage-sessions.ts';
+import { type OpenedServices, openServices } from './open-services.ts';
 import { PermissionBroker } from './permission-broker.ts';
-import { PromptQueue, maxPrompts } from './prompt-queue.ts';
+import { PromptQueue } from './prompt-queue.ts';
 import { StateWriter } from './state-writer.ts';
 import { TurnClock } from './turn-clock.ts';
 
@@ -54,9 +44,6 @@ export interface AgentRunnerOptions {
   readonly sink: RunnerSink;
 }
 
-const maxMessageCharacters = 8192;
-/** Limit of the details of an error, as JSON. */
-const maxDetailCharacters = 131_072;
 /** For a cancelled turn to end. */
 const cancelMs = 2000;
 /** Stop reasons that mean that the agent has done what it could. */
@@ -65,25 +52,22 @@ const goodStops: ReadonlySet<string> = new Set(['end_turn', 'no_prompt']);
 export class AgentRunner {
   readonly #config: RunnerConfig;
   readonly #sink: RunnerSink;
-  readonly #progress = new Progress();
-  readonly #toolCalls = new ToolCallHistory();
+  readonly #activity = new AgentActivity();
   readonly #broker: PermissionBroker;
   readonly #settings: AgentSettings;
+  readonly #commands: CommandTaker;
   readonly #turnLog: TurnLog;
+  readonly #reporter: EventReporter;
   readonly #clock: TurnClock = new TurnClock(() => this.#handleTimeout());
-  readonly #results = new CommandResults();
   readonly #prompts = new PromptQueue();
   readonly #stateWriter = new StateWriter(() => this.#writeState());
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
-  #shell: ShellCommands | undefined;
+  #services: OpenedServices | undefined;
   #stopReason: string | null = null;
-  #error: AgentError | null = null;
+  #error: AgentState['error'] = null;
   #turns = 0;
-  #events = 0;
-  /** Events and parts of the text that could not be written. */
-  #lostWrites = 0;
   #sessions: AgentState['sessions'];
   #isEnding = false;
   /** Set once no further prompt is taken. */
@@ -91,8 +75,6 @@ export class AgentRunner {
   /** Resolves once the session is open and configured, or never will be. */
   readonly #sessionReady: Promise<void>;
   #markSessionReady: () => void = () => undefined;
-  /** Runs one change after the other. Never rejects. */
-  #lastChange: Promise<unknown> = Promise.resolve();
   /** Whether a turn exceeded its time limit. */
   #isTimedOut = false;
   /** The failure of the job because of a denial. */
@@ -101,18 +83,23 @@ export class AgentRunner {
   constructor({ config, sink }: AgentRunnerOptions) {
     this.#config = config;
     this.#sink = sink;
+    this.#reporter = new EventReporter((event) => sink.event(event));
     this.#sessionReady = new Promise((resolve) => { this.#markSessionReady = resolve; });
     const emit = (event: AgentEvent): void => this.#emit(event);
     this.#broker = new PermissionBroker({
       config,
-      toolCalls: this.#toolCalls,
-      progress: this.#progress,
+      toolCalls: this.#activity.toolCalls,
+      progress: this.#activity.progress,
       emit,
       onChange: () => this.#handlePendingChange(),
       turn: () => this.#turns,
       onDenied: (denial) => this.#handleDenial(denial),
     });
     this.#settings = new AgentSettings({ config, broker: this.#broker, emit });
+    this.#commands = new CommandTaker({
+      config, broker: this.#broker, settings: this.#settings, prompts: this.#prompts,
+      stateWriter: this.#stateWriter, sessionReady: this.#sessionReady, current: () => this.#current(),
+    });
     this.#turnLog = new TurnLog({ write: (turn) => sink.turn?.(turn), textEnd: () => sink.textEnd?.() ?? 0 });
   }
 
@@ -121,24 +108,19 @@ export class AgentRunner {
    */
   async run(): Promise<number> {
     this.#stateWriter.writeNow();
-    let commands: CommandsHost | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark, hasShell, shell } = this.#config;
-      const sandbox = await openSandbox(workdir, additionalDirectories);
-      commands = hasShell
-        ? this.#shell = new ShellCommands({ sandbox, onChange: () => this.#stateWriter.writeNow() })
-        : new AgentCommands({ sandbox, env: { ...env, [markName]: mark }, ...defined({ shell }) });
-      await this.#runConversation(sandbox, commands);
+      this.#services = await openServices(this.#config, () => this.#stateWriter.writeNow());
+      await this.#runConversation(this.#services);
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#markSessionReady();
-      await Promise.all([commands?.close(), this.#agent?.end()]);
+      await Promise.all([this.#services?.commands.close(), this.#agent?.end()]);
       // Ends the wait for requests that were made outside of a turn.
       this.#conversation?.close();
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       const { message } = this.#error ?? {};
-      if (message !== undefined) this.#write(() => this.#sink.failure?.(message));
+      if (message !== undefined) this.#reporter.write(() => this.#sink.failure?.(message));
       this.#phase = 'ended';
       await this.#stateWriter.close();
     }
@@ -148,28 +130,14 @@ export class AgentRunner {
 
   /** Takes a command; its result becomes part of the state. */
   take(command: RunnerCommand): void {
-    const { id } = command;
-    // The turn that this prompt begins writes the state, in which the agent no longer waits.
-    const beginsTurn = command.is === 'prompt' && this.#prompts.isAwaited;
-    // A command that was sent twice, because its result was not seen in time, is done once.
-    if (this.#results.has(id)) return void this.#stateWriter.writeNow();
-    const result = this.#isOver ? agentHasEnded : this.#execute(command);
-    if (result instanceof Promise) {
-      this.#results.addPending(id);
-      void result.then((later) => this.#addResult(id, later));
-      return;
-    }
-    this.#addResult(id, result, beginsTurn);
+    this.#commands.take(command);
   }
 
-  #addResult(id: string, result: Partial<CommandResult>, beginsTurn = false): void {
-    this.#results.add(id, result);
-    if (beginsTurn) this.#stateWriter.schedule();
-    else this.#stateWriter.writeNow();
-  }
-
-  get #isOver(): boolean {
-    return this.#phase === 'ended' || this.#isEnding || this.#isClosing;
+  #current(): CurrentRun {
+    return {
+      phase: this.#phase, turns: this.#turns, conversation: this.#conversation, shell: this.#services?.shell,
+      isOver: this.#phase === 'ended' || this.#isEnding || this.#isClosing,
+    };
   }
 
   /** Cancels the turn, and then ends the agent; {@link run} then resolves. */
@@ -183,61 +151,7 @@ export class AgentRunner {
     await this.#agent?.end();
   }
 
-  /** A returned promise never rejects. */
-  #execute(command: RunnerCommand): Partial<CommandResult> | Promise<Partial<CommandResult>> {
-    const { permissions, elicitations } = this.#broker;
-    switch (command.is) {
-      case 'prompt': return this.#takePrompt(command.prompt);
-      case 'permit': return answerResult(permissions.answer(command.permissionId, command), 'permission');
-      case 'elicit': return answerResult(elicitations.answer(command.elicitationId, command.answer), 'question');
-      case 'shell': {
-        this.#shell?.started(command.wishId, command.directory, command.error);
-        return {};
-      }
-      case 'shellEnded': {
-        this.#shell?.ended(command.wishId, command.directory, command.exitCode);
-        return {};
-      }
-      case 'cancel': {
-        if (this.#phase !== 'turn') return refusal('unknown', 'there is no turn');
-        this.#conversation?.cancel();
-        return {};
-      }
-      case 'change': {
-        const change = this.#lastChange.then(() => this.#change(command.change));
-        this.#lastChange = change;
-        return change;
-      }
-    }
-  }
-
-  /** Never rejects. */
-  async #change(change: AgentChange): Promise<Partial<CommandResult>> {
-    const needsSession = Object.keys(configPreferencesOf(change)).length > 0;
-    if (this.#config.action !== 'prompt') return refusal('ended', 'the job has no session');
-    if (needsSession) await this.#sessionReady;
-    if (this.#isOver || (needsSession && !this.#conversation)) return agentHasEnded;
-    return await this.#settings.change(change, this.#conversation);
-  }
-
-  #takePrompt(prompt: readonly PromptBlock[]): Partial<CommandResult> {
-    const { action, keepAliveSeconds, prompt: ownPrompt } = this.#config;
-    if (action !== 'prompt') return refusal('ended', 'the job takes no prompts');
-    if (this.#prompts.isAwaited) {
-      this.#prompts.add(prompt);
-      return { turn: this.#turns + 1 };
-    }
-    if (this.#phase === 'turn' && keepAliveSeconds === 0) {
-      return refusal('ended', 'the agent ends after this turn, as the job has no keepAlive');
-    }
-    if (this.#prompts.length >= maxPrompts) return refusal('full', `${maxPrompts} prompts are waiting already`);
-    this.#prompts.add(prompt);
-    // The job's own prompt comes before those that were given later.
-    const first = this.#turns === 0 && ownPrompt !== null ? 1 : 0;
-    return { turn: this.#turns + first + this.#prompts.length };
-  }
-
-  async #runConversation(sandbox: Sandbox, commands: CommandsHost): Promise<void> {
+  async #runConversation({ sandbox, commands }: OpenedServices): Promise<void> {
     const { argv, workdir, env, mark, action } = this.#config;
     if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
@@ -278,7 +192,7 @@ export class AgentRunner {
   }
 
   async #manageSessions(conversation: Conversation): Promise<void> {
-    const writeText = (text: string): void => this.#write(() => this.#sink.text(text));
+    const writeText = (text: string): void => this.#reporter.write(() => this.#sink.text(text));
     const { sessions, missingCount } = await manageSessions(conversation, this.#config, writeText);
     this.#sessions = sessions;
     const what = `${missingCount} sessions are not among those of the job: its stdout has all`;
@@ -336,11 +250,9 @@ export class AgentRunner {
   #handleUpdate(update: unknown, isReplay: boolean): void {
     this.#emit({ type: 'update', update, isReplay });
     if (isReplay) return;
-    this.#progress.apply(update);
-    this.#toolCalls.apply(update);
-    const text = messageTextOf(update);
+    const text = this.#activity.apply(update);
     if (text === undefined) return;
-    this.#write(() => this.#sink.text(text));
+    this.#reporter.write(() => this.#sink.text(text));
     this.#turnLog.add(text);
   }
 
@@ -377,33 +289,15 @@ export class AgentRunner {
     // The caller that ended the agent knows why.
     if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     const error = this.#denial ?? thrown;
-    const { code, message, details } = error instanceof AgentFailure ? error
-      : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
-    const shown = truncateJson(details, maxDetailCharacters);
-    this.#error = {
-      code, message: truncate(message, maxMessageCharacters), details: isFields(shown) ? shown : { cut: shown },
-    };
+    this.#error = toAgentError(error);
     this.#stopReason = 'error';
     this.#emit({ type: 'error', error: this.#error });
   }
 
   #emit(event: AgentEvent): void {
     if (this.#phase === 'ended') return;
-    this.#events += 1;
-    this.#write(() => this.#sink.event(event));
+    this.#reporter.report(event);
     this.#stateWriter.schedule();
-  }
-
-  /** A write that fails, for example on a full disk, is lost and counted: the agent need not end for it. */
-  #write(write: () => void): void {
-    try {
-      write();
-      if (this.#lostWrites === 0) return;
-      this.#sink.event({ type: 'fault', what: `${this.#lostWrites} events or pieces of text could not be written` });
-      this.#lostWrites = 0;
-    } catch {
-      this.#lostWrites += 1;
-    }
   }
 
   #writeState(): number {
@@ -422,27 +316,16 @@ export class AgentRunner {
       error: this.#error,
       turns: this.#turns,
       turnUsage: this.#conversation?.turnUsage ?? null,
-      events: this.#events,
+      events: this.#reporter.count,
       pendingPermissions: permissions.shown,
       pendingElicitations: elicitations.shown,
       changes: this.#settings.changes,
       permissionsAsked: requestCount,
       permissionsDenied: recentDenials,
-      results: this.#results.all,
-      shellWishes: this.#shell?.requests ?? [],
+      results: this.#commands.results.all,
+      shellWishes: this.#services?.shell?.requests ?? [],
       ...defined({ sessions: this.#sessions }),
-      progress: this.#progress.current,
+      progress: this.#activity.progress.current,
     };
-  }
-}
-
-/** @throws AgentFailure */
-async function openSandbox(workdir: string, additionalDirectories: readonly string[]): Promise<Sandbox> {
-  try {
-    return await Sandbox.of(workdir, additionalDirectories);
-  } catch (error) {
-    const { code = '', message, path = workdir } = asSystemError(error);
-    const why = code === 'ENOENT' || code === 'ENOTDIR' ? `the directory ${path} is not there` : message;
-    throw new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause: error });
   }
 }
