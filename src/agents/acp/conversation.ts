@@ -4,9 +4,8 @@
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fieldsOf, isFields, textOf } from '../../base/loose.ts';
-import { displayText, truncate } from '../../base/text/truncate.ts';
+import { fieldsOf } from '../../base/loose.ts';
+import { displayText } from '../../base/text/truncate.ts';
 import { RpcConnection } from '../../jsonrpc/connection.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { ndjson } from '../../jsonrpc/ndjson.ts';
@@ -18,17 +17,18 @@ import type { PromptBlock } from '../../protocol/agents/prompt-blocks.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { type AgentRequestHandlers, answerRequest } from './agent-requests.ts';
-import { maxMessageCharacters, stopReasonOf } from './checks.ts';
+import { stopReasonOf } from './checks.ts';
 import {
   type ConfigCategory, type ConfigPreferences, type RefusedChoice, ConfigChoices, configCategories,
 } from './config-choices.ts';
 import { handshake } from './handshake.ts';
 import { type LoginProgram, checkLoginMethod } from './login.ts';
+import { SessionUpdates } from './session-updates.ts';
 import { StoredSessions } from './stored-sessions.ts';
-import { failureOfEnd, failureOfError, toAgentFailure } from './to-agent-failure.ts';
-import { type AgentAbilities, type ConfigChoice, acpCodes, idOf, turnUsageOf } from './v1.ts';
-import { Foreground } from './v2-foreground.ts';
-import { UpdatesV2, mcpServersOfV2 } from './v2.ts';
+import { type FailureContext, failureOfEnd, toAgentFailure } from './to-agent-failure.ts';
+import { type AgentAbilities, type ConfigChoice, idOf, turnUsageOf } from './v1.ts';
+import { mcpServersOfV2 } from './v2.ts';
+import { waitForWorkEnd } from './work-end.ts';
 
 export interface ConversationOptions extends AgentRequestHandlers {
   /** The agent's stdout and stdin. */
@@ -67,33 +67,22 @@ const defaultAnswerMs = 60_000;
  * For the first answer, because `npx` may install the agent first, and for a login, which a person may have to confirm.
  */
 const defaultFirstAnswerMs = 300_000;
-/** A replay ends when no update came for `quietMs`, and at the latest `replayMs` after its answer. */
-const quietMs = 200;
-const replayMs = 3000;
-/** Updates that are kept until the id of the session is known. */
-const maxEarlyUpdates = 1000;
 
 export class Conversation {
   readonly #options: ConversationOptions;
   readonly #connection: RpcConnection;
   #abilities: AgentAbilities | undefined;
-  #sessionId: string | undefined;
   #isOpen = false;
   readonly #choices = new ConfigChoices();
+  readonly #updates: SessionUpdates;
   #turnUsage: TurnUsage | undefined;
-  /** Set if version 2 of the protocol was agreed on. */
-  #v2: { readonly updates: UpdatesV2; readonly foreground: Foreground } | undefined;
-  #isReplay = false;
-  /** Number of updates received. */
-  #updateCount = 0;
-  #earlyUpdates: unknown[] = [];
-  #hasLostEarlyUpdates = false;
   /** The current turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    const { input, output, onFault } = options;
+    const { input, output, onUpdate, onFault } = options;
+    this.#updates = new SessionUpdates({ choices: this.#choices, onUpdate, onFault });
     this.#connection = new RpcConnection({
       input, output, framing: ndjson, cancel: acpCancel, onFault,
       onRequest: (method, params, context) => this.#answerRequest(method, params, context),
@@ -123,7 +112,7 @@ export class Conversation {
   }
 
   get sessionId(): string | undefined {
-    return this.#sessionId;
+    return this.#updates.sessionId;
   }
 
   /** The settings of the session with their values. */
@@ -150,7 +139,7 @@ export class Conversation {
       (params) => this.#ask('initialize', params, { timeoutMs }),
       { version, acpVersion, mayElicit: elicit !== undefined, hasTerminals: login !== undefined },
     );
-    if (isV2) this.#v2 = { updates: new UpdatesV2(), foreground: new Foreground() };
+    if (isV2) this.#updates.useV2();
     this.#abilities = abilities;
     if (authMethod !== undefined) await this.#authenticate(authMethod);
   }
@@ -183,7 +172,7 @@ export class Conversation {
       onFault(`the agent supports no additional directories, and does not know of ${additionalDirectories.join(', ')}`);
     }
     return {
-      cwd, mcpServers: this.#v2 ? mcpServersOfV2(mcpServers) : mcpServers,
+      cwd, mcpServers: this.#isV2 ? mcpServersOfV2(mcpServers) : mcpServers,
       ...(hasMore && session.additionalDirectories ? { additionalDirectories } : {}),
     };
   }
@@ -196,26 +185,15 @@ export class Conversation {
       throw new AgentFailure('resume_not_supported', message);
     }
     // Updates before the answer to session/load replay the earlier conversation.
-    this.#sessionId = sessionId;
-    this.#isReplay = true;
+    this.#updates.beginReplay(sessionId);
     try {
       const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId, ...params });
       // Gemini answers before it has sent the whole replay.
-      if (!session.resume) await this.#waitUntilQuiet();
-      this.#isReplay = false;
+      if (!session.resume) await this.#updates.waitUntilQuiet(() => this.#connection.isEnded);
+      this.#updates.endReplay();
       this.#beginSession(sessionId, answer);
     } finally {
-      this.#isReplay = false;
-    }
-  }
-
-  /** Resolves once no update has come for {@link quietMs}, or after {@link replayMs}. */
-  async #waitUntilQuiet(): Promise<void> {
-    const deadline = performance.now() + replayMs;
-    let seen = -1;
-    while (seen !== this.#updateCount && performance.now() < deadline && !this.#connection.isEnded) {
-      seen = this.#updateCount;
-      await sleep(quietMs);
+      this.#updates.endReplay();
     }
   }
 
@@ -226,7 +204,7 @@ export class Conversation {
     if (!this.#isOpen || !this.abilities.session.close || this.#connection.isEnded) return;
     this.#isOpen = false;
     try {
-      await this.#storedSessions.close(this.#sessionId);
+      await this.#storedSessions.close(this.#updates.sessionId);
     } catch (error) {
       this.#options.onFault((error as Error).message, error);
     }
@@ -257,7 +235,7 @@ export class Conversation {
     if (!this.abilities.canLogOut) {
       throw new AgentFailure('logout_not_supported', 'Cannot log out: the agent cannot; do it with its own program');
     }
-    await this.#ask(this.#v2 ? 'auth/logout' : 'logout', {});
+    await this.#ask(this.#isV2 ? 'auth/logout' : 'logout', {});
   }
 
   /** Sets model, effort and mode. @returns the values that the agent does not have. @throws AgentFailure */
@@ -301,9 +279,13 @@ export class Conversation {
     const turn = this.#turn = new AbortController();
     this.#turnUsage = undefined;
     try {
-      const params = { sessionId: this.#sessionId, prompt: blocks };
+      const params = { sessionId: this.#updates.sessionId, prompt: blocks };
       const answered = this.#ask('session/prompt', params, { isUnbounded: true });
-      if (this.#v2) return await this.#waitForWorkEnd(this.#v2.foreground, answered, turn.signal);
+      const { foreground } = this.#updates;
+      if (foreground) return await waitForWorkEnd({
+        foreground, answered, turn: turn.signal, conversationEnded: this.#connection.ended,
+        failureContext: () => this.#failureContext,
+      });
       const answer = await answered;
       this.#turnUsage = turnUsageOf(fieldsOf(answer)['usage']);
       return stopReasonOf(answer);
@@ -314,34 +296,13 @@ export class Conversation {
     }
   }
 
-  /** @param answered The answer to the prompt, which comes as soon as the agent has taken it. */
-  async #waitForWorkEnd(foreground: Foreground, answered: Promise<unknown>, turn: AbortSignal): Promise<string> {
-    const inserted = answered.then((answer) => idOf(fieldsOf(answer)['messageId']));
-    const ended = this.#connection.ended.then(async (reason) => {
-      throw await toAgentFailure('session/prompt', reason, this.#failureContext);
-    });
-    try {
-      const { stopReason, error } = await Promise.race([foreground.endOf(inserted), ended]);
-      if (stopReason !== 'error') return truncate(stopReason ?? 'end_turn', maxMessageCharacters);
-      const { code, message, data } = fieldsOf(error);
-      const number = typeof code === 'number' ? code : rpcCodes.internalError;
-      const reported = new RpcError(number, textOf(message) ?? 'it does not say why', { data });
-      throw failureOfError('session/prompt', reported, this.#failureContext);
-    } catch (error) {
-      // The agent had not begun with the prompt.
-      const code = error instanceof AgentFailure ? error.details['code'] : undefined;
-      if (turn.aborted && code === acpCodes.requestCancelled) return 'cancelled';
-      throw error;
-    }
-  }
-
   /**
    * Asks the agent to end its turn, which then resolves with `cancelled`; pending permission requests are cancelled,
    * too.
    */
   cancel(): void {
     if (!this.#turn || this.#turn.signal.aborted) return;
-    this.#connection.peer.notify('session/cancel', { sessionId: this.#sessionId });
+    this.#connection.peer.notify('session/cancel', { sessionId: this.#updates.sessionId });
     this.#turn.abort(new Error('the turn was cancelled'));
   }
 
@@ -353,28 +314,27 @@ export class Conversation {
   async #authenticate(methodId: string): Promise<void> {
     checkLoginMethod(methodId, this.abilities.authMethods, this.#options.login);
     const timeoutMs = this.#options.answerMs ?? defaultFirstAnswerMs;
-    await this.#ask(this.#v2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs });
+    await this.#ask(this.#isV2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs });
   }
 
   #beginSession(sessionId: string, answer: unknown): void {
-    this.#sessionId = sessionId;
     this.#isOpen = true;
     this.#choices.readSession(answer);
-    for (const params of this.#earlyUpdates.splice(0)) this.#handleUpdate(params);
+    this.#updates.begin(sessionId);
   }
 
   /** Sets one of the {@link choices}. @throws AgentFailure */
   async set(choice: ConfigChoice, value: string): Promise<void> {
     const { id, by } = choice;
     if (by === 'mode') {
-      await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
+      await this.#ask('session/set_mode', { sessionId: this.#updates.sessionId, modeId: value });
       return this.#choices.setMode(value);
     }
     const answer = await this.#ask('session/set_config_option', {
-      sessionId: this.#sessionId,
+      sessionId: this.#updates.sessionId,
       configId: id,
       value,
-      ...(this.#v2 ? { type: 'id' } : {}),
+      ...(this.#isV2 ? { type: 'id' } : {}),
     });
     const changed = fieldsOf(answer)['configOptions'];
     if (Array.isArray(changed)) this.#choices.replaceOptions(changed);
@@ -382,52 +342,20 @@ export class Conversation {
   }
 
   #handleNotification(method: string, params: unknown): void {
-    if (method === 'session/update') this.#handleUpdate(params);
+    if (method === 'session/update') this.#updates.take(params);
     const elicitationId = idOf(fieldsOf(params)['elicitationId']);
     if (method === 'elicitation/complete' && elicitationId !== undefined) this.#options.onElicited?.(elicitationId);
   }
 
-  #handleUpdate(params: unknown): void {
-    this.#updateCount += 1;
-    const { sessionId, update } = fieldsOf(params);
-    if (this.#sessionId === undefined) {
-      if (this.#earlyUpdates.length < maxEarlyUpdates) return void this.#earlyUpdates.push(params);
-      if (!this.#hasLostEarlyUpdates) {
-        const what = `more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`;
-        this.#options.onFault(what);
-      }
-      this.#hasLostEarlyUpdates = true;
-      return;
-    }
-    if (!this.#isOurs(sessionId)) {
-      return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
-    }
-    if (sessionId !== this.#sessionId && !isFields(update)) {
-      return this.#options.onFault('an update that has neither a session nor content');
-    }
-    const { sessionUpdate, configOptions, currentModeId } = fieldsOf(update);
-    if (sessionUpdate === 'config_option_update') this.#choices.replaceOptions(configOptions);
-    if (sessionUpdate === 'current_mode_update' && typeof currentModeId === 'string') {
-      this.#choices.setMode(currentModeId);
-    }
-    this.#v2?.foreground.apply(update);
-    for (const one of this.#v2?.updates.read(update) ?? [update]) this.#options.onUpdate(one, this.#isReplay);
-  }
-
-  /** A conversation has one session: a message without a session id belongs to it. */
-  #isOurs(sessionId: unknown): boolean {
-    return sessionId === undefined || sessionId === null || sessionId === this.#sessionId;
-  }
-
   async #answerRequest(method: string, params: unknown, context: RequestContext): Promise<unknown> {
     const { sessionId } = fieldsOf(params);
-    if (this.#sessionId !== undefined && !this.#isOurs(sessionId)) {
+    if (this.#updates.sessionId !== undefined && !this.#updates.isOurs(sessionId)) {
       throw new RpcError(
         rpcCodes.invalidParams,
         `Cannot do ${method}: session ${displayText(sessionId)} is not the one that was begun`,
       );
     }
-    const request = { method, params, context, turn: this.#turn?.signal, isV2: this.#v2 !== undefined };
+    const request = { method, params, context, turn: this.#turn?.signal, isV2: this.#isV2 };
     return await answerRequest(request, this.#options);
   }
 
@@ -444,7 +372,11 @@ export class Conversation {
     }
   }
 
-  get #failureContext(): Parameters<typeof toAgentFailure>[2] {
+  get #isV2(): boolean {
+    return this.#updates.foreground !== undefined;
+  }
+
+  get #failureContext(): FailureContext {
     const { login, exited } = this.#options;
     return { authMethods: this.#abilities?.authMethods ?? [], login, exited };
   }
