@@ -21,11 +21,12 @@ const specifier = /(\bfrom |\bimport |\bimport\()'(\.\.?\/[^'\n]+)'/g;
  * @returns Where the compiled form of a test is: `test/base/log.test.ts` → its path.
  */
 export function compileTests(root) {
-  const outDir = join(root, '.setup', 'test');
+  const outDir = join(root, '.setup', 'tests');
   const salt = readFileSync(fileURLToPath(import.meta.url));
   const made = new Set();
-  for (const file of sourcesIn(join(root, 'test'))) {
-    const out = compiled(outDir, relative(join(root, 'test'), file));
+  // Some tests are about the scripts.
+  for (const file of ['test', 'scripts'].flatMap((folder) => sourcesIn(join(root, folder), '.ts'))) {
+    const out = compiled(outDir, relative(root, file));
     made.add(out);
     const source = readFileSync(file, 'utf8');
     const stamp = `\n// ${createHash('sha256').update(salt).update(source).digest('hex')}\n`;
@@ -35,8 +36,8 @@ export function compileTests(root) {
     writeFileSync(`${out}.${process.pid}`, compile(root, outDir, file, source) + stamp);
     renameSync(`${out}.${process.pid}`, out);
   }
-  for (const old of sourcesIn(outDir)) if (!made.has(old)) rmSync(old);
-  return (test) => compiled(outDir, relative('test', test));
+  for (const old of sourcesIn(outDir, '.js')) if (!made.has(old)) rmSync(old);
+  return (test) => compiled(outDir, test);
 }
 
 function compile(root, outDir, file, source) {
@@ -49,10 +50,10 @@ function compile(root, outDir, file, source) {
 
 /** The URL by which compiled tests import a module. */
 function addressOf(root, outDir, target) {
-  const [folder, ...rest] = relative(root, target).split(sep);
   if (!target.endsWith('.ts')) return pathToFileURL(target).href;
-  const path = join(...rest);
-  return pathToFileURL(folder === 'src' ? join(root, 'dist', js(path)) : compiled(outDir, path)).href;
+  const path = relative(root, target);
+  const [folder, ...rest] = path.split(sep);
+  return pathToFileURL(folder === 'src' ? join(root, 'dist', js(join(...rest))) : compiled(outDir, path)).href;
 }
 
 function compiled(outDir, path) {
@@ -63,9 +64,9 @@ function js(path) {
   return path.replace(/\.ts$/, '.js');
 }
 
-function sourcesIn(folder) {
+function sourcesIn(folder, ending) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(ts|js)$/.test(name))
+    .filter((name) => name.endsWith(ending))
     .map((name) => join(folder, name));
 }

@@ -111,8 +111,8 @@ export class LineWriter {
 /**
  * Opens a pipe or terminal a second time, in non-blocking mode. Setting the mode on `fd` itself would set it for every
  * process that shares it; and a blocking write to a stalled reader holds a pool thread, and with it the exit of this
- * process. A socket, as supervisors give it, cannot be opened again, so its mode is set; the programs of ours that share
- * it expect that.
+ * process. A socket, as supervisors give it, cannot be opened again, so its mode is set; the programs of ours that
+ * share it expect that.
  */
 function openNonBlocking(fd: number): { readonly fd: number; readonly neverWaits: boolean } {
   try {
