@@ -2,26 +2,17 @@
  * The server as a whole: opens its parts in order, listens, and closes the parts in reverse order.
  * @module
  */
-import { hostname } from 'node:os';
 import type { Log } from '../base/log.ts';
 import { TimeSlicer } from '../base/time-slicer.ts';
 import type { Config } from '../config/config.ts';
-import { createAuthenticator } from '../http/auth/auth.ts';
 import { type Keys, openKeys } from '../http/auth/keys.ts';
-import { Tickets, ticketRoutes } from '../http/auth/tickets.ts';
-import { documentationRoutes } from '../http/docs/docs.ts';
-import { homeRoutes } from '../http/docs/home.ts';
 import { type Limits, defaultLimits } from '../http/server/limits.ts';
 import { createHttpServer, type HttpServerOptions } from '../http/server/listen.ts';
 import { Metrics } from '../metrics/metrics.ts';
-import { metricsRoutes } from '../metrics/routes.ts';
 import { keepReserve } from '../process/state/disk-reserve.ts';
 import type { Lock } from '../process/state/lock.ts';
 import { openStateDirectory } from '../process/state/state-directory.ts';
-import { ownDirectory } from '../process/workdir.ts';
 import { getHealth } from '../protocol/endpoints/server.ts';
-import type { Health } from '../protocol/health.ts';
-import { terminalPortRoutes } from '../terminals/routes.ts';
 import type { Terminals } from '../terminals/server/terminals.ts';
 import type { WrapperLink } from '../update/wrapper-link/wrapper-link.ts';
 import { capacityOf } from './capacity.ts';
@@ -31,6 +22,7 @@ import { Parts } from './parts.ts';
 import { openJobs, openJobShells } from './parts/jobs.ts';
 import { openTerminals } from './parts/terminals.ts';
 import { openUpdates } from './parts/updates.ts';
+import { serverRoutes } from './server-routes.ts';
 import { standBy, takeLock } from './standby.ts';
 
 export interface Server {
@@ -98,26 +90,12 @@ export async function startServer(
     });
     terminals = await openTerminals(context);
     openUpdates(context, () => jobs.counts.running + jobs.counts.queued);
-    const tickets = new Tickets();
     let terminalPort: number | null = null;
-    const base = healthOfServer(version);
-    const health = (): Health => ({
-      ...base(), capacity: capacity.health(), terminal_port: terminalPort, ...parts.health(),
-    }) as Health;
-    const gauges = [
-      ...parts.gauges,
-      { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
-      { name: 'process_cpu_seconds', help: 'Processor time used.', read: () => cpuSeconds() },
-    ];
-    const routes = [
-      ...metricsRoutes({ metrics, gauges, health }), ...parts.routes, ...ticketRoutes(tickets), ...homeRoutes(),
-    ];
-    const authenticator = createAuthenticator({ accepts: (key) => keys.accepts(key), log });
-    http.answer({
-      routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
-      authenticator, tickets,
+    const routes = serverRoutes(context, {
+      metrics, keys, terminals, capacity: capacity.health, terminalPort: () => terminalPort,
     });
-    terminalHttp?.answer({ routes: terminalPortRoutes(terminals), authenticator, tickets });
+    http.answer(routes.main);
+    terminalHttp?.answer(routes.terminals);
     ({ url } = url === undefined ? await listenOn(config, http, wrapper) : { url });
     if (terminalHttp) terminalPort = await listenForTerminals(config, terminalHttp, wrapper, log);
     lock.announce(url);
@@ -165,16 +143,6 @@ function httpOptionsOf(
   };
 }
 
-/** The fields of `GET /health` that belong to no part. */
-function healthOfServer(version: string): () => Partial<Health> {
-  const startedAt = performance.now();
-  return () => ({
-    status: 'ok', authenticated: true, version,
-    hostname: hostname(), platform: process.platform, arch: process.arch,
-    pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-  });
-}
-
 /** Restores the lock file and the disk reserve if they are missing: the next server needs them. */
 function checkStateDirectory(lock: Pick<Lock, 'renew'>, { stateDir }: Pick<Config, 'stateDir'>, log: Log): void {
   try {
@@ -183,9 +151,4 @@ function checkStateDirectory(lock: Pick<Lock, 'renew'>, { stateDir }: Pick<Confi
   } catch (error) {
     log.warn('cannot check the state directory', { error });
   }
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }
