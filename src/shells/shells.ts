@@ -18,7 +18,6 @@ import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
-import { terminate } from '../process/terminate.ts';
 import { Trash } from '../process/state/trash.ts';
 import { dialects } from './dialects/registry.ts';
 import { findShells } from './dialects/find-shells.ts';
@@ -27,7 +26,7 @@ import {
   folderName, parseSession, readSessionFile, type SessionRecord, shellMark, writeSession,
 } from './session-record.ts';
 import { Shell } from './shell.ts';
-import { findOrphanedShells } from './orphaned-shells.ts';
+import { endOrphanedShells } from './orphaned-shells.ts';
 import { shellGone } from './shell-end.ts';
 
 export interface ShellsOptions {
@@ -113,18 +112,9 @@ export class Shells {
     const before = ticksNow();
     await sleep(orphanCheckMs, undefined, { ref: false });
     if (this.#isClosed) return;
-    try {
-      const isKnown = (mark: string): boolean =>
-        this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
-      const orphans = await findOrphanedShells({ folder: this.#folder, stateDir, before }, isKnown);
-      // All at once, as they share the looks through all processes.
-      await Promise.all(orphans.map(async ({ mark, leader }) => {
-        log.warn('ending a shell whose session is gone', { pid: leader.pid });
-        await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
-      }));
-    } catch (error) {
-      log.warn('cannot look for shells that belong to no session', { error });
-    }
+    const isKnown = (mark: string): boolean =>
+      this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
+    await endOrphanedShells({ folder: this.#folder, stateDir, before, isKnown, log });
   }
 
   /**
