@@ -5,18 +5,16 @@
 import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../process-fields.ts';
 import { knownAgents } from '../../agents/registry.ts';
-import { exposeText } from '../../base/text/escape.ts';
-import { shellWord } from '../../base/text/shell-word.ts';
-import type { AgentList, AgentRequest, Job } from '../../client/client.ts';
+import type { AgentList } from '../../client/client.ts';
 import type { Config } from '../../config/config.ts';
-import { methodsIn, printAgentEnd } from './ending.ts';
+import { login, logout } from './account.ts';
+import { runQuery } from './query.ts';
 import { publicRegistry, registryEntry } from './registry.ts';
 import { policyOf, requestOptions } from './request.ts';
 import { changeInWords } from './view.ts';
 import { attach, reconnectTimeoutMs } from '../follow/follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
-import { DetachKeys, defaultDetachKeys } from '../terminals/detach-keys.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
@@ -24,7 +22,6 @@ import { withInterrupts } from '../follow/interrupts.ts';
 import { sharedOptions } from '../options.ts';
 import { type Cell, printJson, printMessage, printTable } from '../io/print.ts';
 import { write } from '../io/streams.ts';
-import { assertTypedStdin, showTerminal, windowSize } from '../terminals/terminal-window.ts';
 
 const {
   permissions, ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode,
@@ -165,52 +162,6 @@ async function install({ sidecar }: Connection, wanted: string, values: AgentsOp
     return exitCodes.ok;
   }
   return withInterrupts((interrupts) => attach(sidecar, jobId, { interrupts, isStdinForwarded: false }));
-}
-
-/** Opens a terminal for the agent's login, and attaches to it until it ends. */
-async function login({ sidecar }: Connection, agent: string, wanted: string | undefined): Promise<number> {
-  assertTypedStdin('The login is typed at a terminal');
-  const job = await withAgentFlagNames(() => sidecar.agents.run({ agent }));
-  if (job.status === 'completed') {
-    printMessage(`${agent} is logged in already`);
-    return exitCodes.ok;
-  }
-  const methods = job.acpError?.code === 'auth_required' ? methodsIn(job.acpError.details) : [];
-  const fit = methods.filter(({ id, argv }) => argv !== undefined && (wanted === undefined || id === wanted));
-  const [method] = fit;
-  if (method?.argv === undefined || fit.length > 1) {
-    printAgentEnd(job);
-    return exitCodes.failure;
-  }
-  const line = method.argv.map(shellWord).join(' ');
-  printMessage(`logs in by ${method.name === '' ? method.id : method.name}: ${exposeText(line)}`);
-  const terminal = await sidecar.terminals.start({ command: line, ...defined({ env: method.env }), ...windowSize() });
-  return showTerminal(sidecar, terminal, { isReadonly: false, detachKeys: new DetachKeys(defaultDetachKeys) });
-}
-
-async function logout({ sidecar }: Connection, agent: string): Promise<number> {
-  const job = await runQuery(sidecar, { agent, sessionAction: 'logout' });
-  if (job === undefined) return exitCodes.failure;
-  printMessage(`${agent} is logged out`);
-  return exitCodes.ok;
-}
-
-/** Runs a job that only asks the agent something. @returns `undefined` when it has failed, which was reported. */
-async function runQuery(sidecar: Connection['sidecar'], request: AgentRequest): Promise<Job | undefined> {
-  const job = await withAgentFlagNames(() => sidecar.agents.run(request));
-  if (job.status === 'completed') return job;
-  printAgentEnd(job);
-  return undefined;
-}
-
-/** @throws The error of `begin`, in terms of the flags. */
-async function withAgentFlagNames(begin: () => Promise<Job>): Promise<Job> {
-  try {
-    return await begin();
-  } catch (error) {
-    const names = { agent: '--agent', workdir: '--workdir', acp_session_id: '--delete', authMethod: '--auth-method' };
-    throw toFlagError(error, names, 'agents');
-  }
 }
 
 async function set({ sidecar }: Connection, reference: string, values: AgentsOptions): Promise<number> {
