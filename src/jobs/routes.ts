@@ -30,6 +30,11 @@ import type { TrackedJob } from './tracked-job.ts';
 import { entityTag } from './view.ts';
 
 export function jobRoutes(jobs: Jobs): Route[] {
+  return [...mainRoutes(jobs), ...actionRoutes(jobs)];
+}
+
+/** The calls that start, show, follow and delete jobs. */
+function mainRoutes(jobs: Jobs): Route[] {
   return [
     bind(execute, async (request) => {
       const entry = await jobs.submit(request.body, { idempotency: idempotencyOf(request, callName(execute, {})) });
@@ -81,7 +86,12 @@ export function jobRoutes(jobs: Jobs): Route[] {
       );
       return events((sink) => sendEvents(jobs, entry, from, sink));
     }),
+  ];
+}
 
+/** The calls that act on a job. */
+function actionRoutes(jobs: Jobs): Route[] {
+  return [
     bind(nudgeJob, (request) => nudge(jobs, request)),
 
     bind(writeStdin, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (
