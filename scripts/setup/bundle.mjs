@@ -36,8 +36,8 @@ export async function bundle(root, outDir, entry) {
  */
 export const lazy = {
   folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/docs\//,
-  modules:
-    /^(?:base\/escape|cli\/columns)\.js$|^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
+  modules: /^(?:base\/text\/escape|cli\/io\/columns)\.js$/,
+  builtins: /^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
 };
 
 /**
@@ -54,7 +54,7 @@ export const lazy = {
  * @param options.libraries The entries that are imported, not run; import() of one below a folder loads its own file.
  * @param options.command The entry whose compiled code is kept.
  * @param options.lazy The imports that are loaded at their first use, not with their importer: `modules` and `folders`
- * match names in the build and those of Node. An import within one domain is not lazy.
+ * match names in the build, `builtins` those of Node. An import within one domain is not lazy.
  */
 export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command, lazy }) {
   const ts = await compilerOf(root);
@@ -173,7 +173,7 @@ function shortenExports(codes, entries) {
 function lazily(codes, lazy) {
   return new Map([...codes].map(([name, code]) => {
     const made = [...code.matchAll(/\bconst (\w+) = ((?:load|builtin)\("([^"]+)"\));/g)]
-      .filter(([, , , other]) => lazy.modules.test(other)
+      .filter(([, , , other]) => lazy.modules.test(other) || lazy.builtins.test(other)
         || (lazy.folders.test(other) && other.split('/')[0] !== name.split('/')[0]));
     return [name, made.reduce((text, [all, alias, call]) => text
       .replace(all, '')
