@@ -21,8 +21,13 @@ import { startPrefix } from './session-record.ts';
 export interface StartedShell {
   readonly directory: string;
   readonly identity: Identity;
-  /** The control, open for reading and writing: it never waits, and stays open as long as this server runs. */
-  readonly control: number;
+  /**
+   * The control, open for reading and writing: it never waits, and stays open as long as this server runs. `undefined`:
+   * something has replaced it, and the shell continues with the job that it has.
+   */
+  readonly control: number | undefined;
+  /** Whether it is the one that the shell has open: a job may have replaced that of an earlier server. */
+  isControlSure: boolean;
   /** Why it was started. */
   readonly started: ShellStarted;
   /** Whether the shell has had a job before `jobDirectory`: then it has run its bootstrap, or has none. */
@@ -30,6 +35,9 @@ export interface StartedShell {
   /** The last job that the shell was given. */
   jobDirectory: string | undefined;
 }
+
+/** A shell that can be told of jobs. */
+export type ReadyShell = StartedShell & { readonly control: number };
 
 /** A job cannot begin: something has replaced one of its files. */
 export class ReplacedError extends Error {

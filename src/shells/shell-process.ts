@@ -22,7 +22,7 @@ import type { Dialect } from './dialects/dialect.ts';
 import { continueInterrupted } from './interrupt.ts';
 import {
   discardRunDirectory, hasHadJob, isReplaced, isUnfinished, noteExit, openControl, readExit, readNotedJob, readQuietly,
-  ReplacedError, type StartedShell, waitForIdentity,
+  type ReadyShell, ReplacedError, type StartedShell, waitForIdentity,
 } from './run-directory.ts';
 import { isEndAwaited, noteEnded, noteStarted, readStarted, startAfter } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -48,7 +48,7 @@ export class ShellProcess {
   #record: SessionRecord;
   #running: StartedShell | undefined;
   /** Set while the process is being started: if the job is withdrawn meanwhile, the next job gets the process. */
-  #starting: Promise<StartedShell> | undefined;
+  #starting: Promise<ReadyShell> | undefined;
   #lastJobDirectory: string | undefined;
   /** Set once the process is released or the session deleted: a start is not waited for any more. */
   #isGivenUp = false;
@@ -76,8 +76,8 @@ export class ShellProcess {
   }
 
   /** The process, if it can be given a job. */
-  get live(): StartedShell | undefined {
-    return this.#running && this.isAlive && !isReplaced(this.#running) ? this.#running : undefined;
+  get live(): ReadyShell | undefined {
+    return this.#running && this.isAlive && mayRead(this.#running) ? this.#running : undefined;
   }
 
   get isAlive(): boolean {
@@ -95,7 +95,7 @@ export class ShellProcess {
   }
 
   /** Starts the process, or waits for the start that was begun already. */
-  async start(): Promise<StartedShell> {
+  async start(): Promise<ReadyShell> {
     this.#starting ??= this.#startProcess().finally(() => { this.#starting = undefined; });
     return await this.#starting;
   }
@@ -103,7 +103,7 @@ export class ShellProcess {
   /** Why the next process is started. */
   nextStart(): ShellStarted {
     const { starts } = this.#record;
-    if (this.isAlive && this.live === undefined) return { reason: 'unknown', start: starts + 1 };
+    if (this.#running && this.isAlive && isReplaced(this.#running)) return { reason: 'unknown', start: starts + 1 };
     return startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1);
   }
 
@@ -166,7 +166,7 @@ export class ShellProcess {
     }
   }
 
-  async #startProcess(): Promise<StartedShell> {
+  async #startProcess(): Promise<ReadyShell> {
     const { directory, dialect, program, connection, takeFifo, inherited, trash } = this.#options;
     this.checkFolder();
     const started = this.nextStart();
@@ -196,8 +196,10 @@ export class ShellProcess {
       const launch = { id: this.mark, directory: runIn, stdin: 'null', workdir, env, argv } as const;
       connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
       const identity = await waitForIdentity(runIn, () => this.#isGivenUp);
-      this.#running = { directory: runIn, identity, control, started, isSeeded: false, jobDirectory: undefined };
-      return this.#running;
+      const fresh = { isControlSure: true, isSeeded: false, jobDirectory: undefined };
+      const shell = { directory: runIn, identity, control, started, ...fresh };
+      this.#running = shell;
+      return shell;
     } catch (error) {
       closeSync(control);
       throw error;
@@ -229,14 +231,14 @@ export class ShellProcess {
     const isAlive = isAliveNow(identity);
     if (!isAlive && !isEndAwaited(runIn, identity)) return this.#noteEnd(runIn, identity);
     const controlPath = join(runIn, 'control');
-    const isBegun = hasHadJob({ ...noted, identity });
-    const control = this.#reopen(controlPath, isAlive && isBegun ? identity.pid : undefined);
-    if (control === undefined) return;
+    const control = this.#reopen(controlPath);
     const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
-    this.#running = { directory: runIn, identity, control, started, ...noted };
+    this.#running = { directory: runIn, identity, control, isControlSure: false, started, ...noted };
     if (!isAlive) return;
     // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.
-    if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
+    if (control !== undefined && !hasHadJob(this.#running)) {
+      writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
+    }
     if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, identity)) {
       void this.continueCommand(readCommand(noted.jobDirectory ?? runIn), this.#running);
     }
@@ -251,16 +253,13 @@ export class ShellProcess {
     if (code !== undefined) noteExit(jobDirectory, identity, code);
   }
 
-  /** @param reader The pid of the shell, if it has opened the control. @returns `undefined`: a job has replaced it. */
-  #reopen(controlPath: string, reader: number | undefined): number | undefined {
+  /** @returns `undefined`: something has replaced the control. */
+  #reopen(controlPath: string): number | undefined {
     try {
-      const control = openControl(controlPath);
-      if (reader === undefined || hasOpen(reader, control) !== false) return control;
-      closeSync(control);
-      throw new ReplacedError(`a job has replaced ${controlPath}`);
+      return openControl(controlPath);
     } catch (error) {
-      this.#isUnusable = true;
-      this.#options.log.warn('cannot use a shell any more', { sessionKey: this.#record.sessionKey, error });
+      if (isExhaustion(error)) throw error;
+      this.#options.log.warn('cannot give a shell jobs any more', { sessionKey: this.#record.sessionKey, error });
       return undefined;
     }
   }
@@ -272,7 +271,16 @@ export class ShellProcess {
   }
 
   #closeControl(): void {
-    if (this.#running) closeSync(this.#running.control);
+    if (this.#running?.control !== undefined) closeSync(this.#running.control);
     this.#running = undefined;
   }
+}
+
+/** Whether the shell reads what is written to its control, and can be told of a job. It has opened it for its first. */
+function mayRead(shell: StartedShell): shell is ReadyShell {
+  const { control, identity } = shell;
+  if (control === undefined || isReplaced(shell)) return false;
+  if (shell.isControlSure || !hasHadJob(shell)) return true;
+  shell.isControlSure = hasOpen(identity.pid, control) !== false;
+  return shell.isControlSure;
 }

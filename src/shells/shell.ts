@@ -18,7 +18,7 @@ import { JobStopper } from './job-stopper.ts';
 import type { ShellLaunch } from './request.ts';
 import {
   checkUntouched, hasHadJob, hasLaterJob, isReplaced, noteExit, noteJob, noteLastExit, readExit, readFallbackExit,
-  readLastExit, ReplacedError, type StartedShell,
+  readLastExit, type ReadyShell, ReplacedError, type StartedShell,
 } from './run-directory.ts';
 import { noteEnded, readEnded, shellGone, startInWords } from './shell-end.ts';
 import { ShellProcess, type ShellProcessOptions } from './shell-process.ts';
@@ -195,7 +195,7 @@ export class Shell {
     this.#options.connection().events.onExit(id, { code: 126, pid: 0, hasLeft: false });
   }
 
-  #assign(job: ActiveJob, launch: ShellLaunch, shell: StartedShell): void {
+  #assign(job: ActiveJob, launch: ShellLaunch, shell: ReadyShell): void {
     const { directory, id, stdin, command, isBootstrap } = launch;
     const { dialect, connection } = this.#options;
     const { bootstrapCommand } = this.record;

@@ -20,7 +20,6 @@ const damages: { readonly [what: string]: string } = {
   gone: 'mv "$d" "$aside"',
   removed: 'rm -r "$d"',
   'run-1 gone': 'mv "$d/run-1" "$aside"',
-  'new control': 'rm "$d/run-1/control"; mkfifo "$d/run-1/control"',
   'process is a FIFO': 'rm "$d/run-1/process"; mkfifo "$d/run-1/process"',
 };
 const commands: { readonly [what: string]: string } = {
@@ -72,6 +71,46 @@ test('what runs in a shell whose directory was damaged is ended where the outcom
   const whole = await ask(server, `GET /jobs/${stay[0]}?wait=30&waitFor=end`);
   assert.equal(whole.json<{ stdout: string }>().stdout, 'on\n');
 });
+
+/** As {@link damages}; what keeps the shell from any further job, and leaves it the one that it has. */
+const lastCommands: { readonly [what: string]: readonly [command: string, how: 'continues' | 'ends'] } = {
+  exec: ['exec sh -c "echo begun; read go; exit 5"', 'ends'],
+  'new control': ['rm "$d/run-1/control"; mkfifo "$d/run-1/control"; echo begun; read go; (exit 5)', 'continues'],
+  'no control': ['rm "$d/run-1/control"; echo begun; read go; (exit 5)', 'continues'],
+};
+
+for (const shell of ['bash', 'zsh', 'sh']) {
+  test(`a job of ${shell} continues after a restart although its shell can be given no other job, and the next job gets a new shell`, {
+    skip: skip || (isInstalled(shell) ? false : `needs ${shell}`), timeout: 120_000,
+  }, async (t) => {
+    const server = await spawnServer(t);
+    const jobs: (readonly [sessionKey: string, id: string])[] = [];
+    for (const [sessionKey, [command]] of Object.entries(lastCommands)) {
+      const directory = join(server.stateDir, 'shells', folderName(sessionKey));
+      const body = { mode: 'persistent_shell', sessionKey, shell, command: `d='${directory}'; ${command}` };
+      jobs.push([sessionKey, (await ask(server, 'POST /exec', { body })).json<{ jobId: string }>().jobId]);
+    }
+    const shown = async (id: string): Promise<{ status: string; stdout: string }> =>
+      (await ask(server, `GET /jobs/${id}`)).json<{ status: string; stdout: string }>();
+    for (const [what, id] of jobs) {
+      await until(async () => (await shown(id)).stdout === 'begun\n', { what: `${what} has begun` });
+    }
+    await server.kill9();
+    await server.restart();
+    for (const [what, id] of jobs) {
+      await ask(server, `POST /jobs/${id}/stdin`, { body: 'on\n' });
+      const job = (await ask(server, `GET /jobs/${id}?wait=30&waitFor=end`)).json<Record<string, unknown>>();
+      const hasShellEnded = lastCommands[what]?.[1] === 'ends';
+      assert.deepEqual(
+        [job['status'], job['reason'], job['exitCode'], job['shellEnded'] ?? null],
+        ['failed', 'exit', 5, hasShellEnded ? { reason: 'exit', exitCode: 5 } : null], what,
+      );
+      const next = await run(server, { mode: 'persistent_shell', sessionKey: what, shell, command: 'echo next' });
+      const why = hasShellEnded ? { reason: 'exit', start: 2, exitCode: 5 } : { reason: 'gone', start: 2 };
+      assert.deepEqual([next.stdout, next.shellStarted], ['next\n', why], what);
+    }
+  });
+}
 
 test('an idle shell that was left stopped in an interrupt goes on', { skip, timeout: 60_000 }, async (t) => {
   const server = await spawnServer(t);
