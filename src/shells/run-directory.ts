@@ -11,7 +11,7 @@ import {
 } from '../base/files/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launcher/pool.ts';
-import { parseExit, parseProcessNote } from '../process/launcher/process-note.ts';
+import { parseExit, parseProcessNote, type ProcessNote } from '../process/launcher/process-note.ts';
 import type { Trash } from '../process/state/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
 import { interruptsFile, forcedStopFile, sleepsFile, fallbackExitFile } from './dialects/dialect.ts';
@@ -21,9 +21,11 @@ import { startPrefix } from './session-record.ts';
 export interface StartedShell {
   readonly directory: string;
   readonly identity: Identity;
+  /** Notes its exit code once it has ended; 0: not known. */
+  readonly launcherPid: number;
   /**
    * The control, open for reading and writing: it never waits, and stays open as long as this server runs. `undefined`:
-   * something has replaced it, and the shell continues with the job that it has.
+   * something has replaced it, and the shell continues with the job that it has, or the shell had ended before.
    */
   readonly control: number | undefined;
   /** Whether it is the one that the shell has open: a job may have replaced that of an earlier server. */
@@ -82,17 +84,17 @@ export function discardRunDirectory(runIn: string, trash: Trash): void {
 }
 
 /**
- * The process that a launcher has started, once it has noted its identity.
+ * The process that a launcher has started, once it is noted.
  *
  * @throws Error where there is none, or once `isGivenUp`.
  */
-export async function waitForIdentity(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
+export async function waitForProcess(runIn: string, isGivenUp: () => boolean): Promise<ProcessNote> {
   const deadline = performance.now() + startMs;
   while (performance.now() < deadline && !isGivenUp()) {
     const note = parseProcessNote(readQuietly(runIn, 'process'));
     if (readExit(runIn) !== undefined) break;
     // Its launcher may still fail to become the shell. In this order, as an ended process has no command line.
-    if (note && !isStillLauncher(note.identity.pid) && isAliveNow(note.identity)) return note.identity;
+    if (note && !isStillLauncher(note.identity.pid) && isAliveNow(note.identity)) return note;
     await sleep(startCheckMs);
   }
   const said = readQuietly(runIn, 'stderr').trim();

@@ -13,11 +13,13 @@ import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { type Parser, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
 import { createFile, statQuietly } from '../base/files/untrusted-file.ts';
-import type { Identity } from '../process/identity.ts';
+import { isGroupAlive } from '../process/identity.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
-import { hasHadJob, isUnfinished, readExit, readNotedJob, readQuietly, writeNote } from './run-directory.ts';
+import {
+  hasHadJob, isReplaced, readExit, readNotedJob, readQuietly, type StartedShell, writeNote,
+} from './run-directory.ts';
 
 interface EndNote extends ShellEnded {
   readonly jobDirectory: string;
@@ -56,11 +58,9 @@ export function noteEnded(runIn: string, jobDirectory: string, code: number | un
   return ended;
 }
 
-/** Whether the launcher of a shell that has ended in the middle of a job may be about to note its exit code. */
-export function isEndAwaited(runIn: string, identity: Identity): boolean {
-  const { jobDirectory } = readNotedJob(runIn);
-  return jobDirectory !== undefined && isUnfinished(jobDirectory, identity)
-    && readExit(runIn) === undefined && !isFromBefore(runIn);
+/** Whether the launcher of a shell that has ended may be about to note its exit code. */
+export function isExitAwaited({ directory, launcherPid }: StartedShell): boolean {
+  return (launcherPid === 0 || isGroupAlive(launcherPid)) && !isReplaced({ directory }) && !isFromBefore(directory);
 }
 
 /** How the shell ended with that job; `undefined`: it did not end with it. */

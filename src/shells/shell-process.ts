@@ -9,7 +9,7 @@ import { makeFolder } from '../base/files/make-folder.ts';
 import { createFile, isBehindLink, isExhaustion, statQuietly } from '../base/files/untrusted-file.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
-import { type Identity, isAliveNow, type ProcessStat } from '../process/identity.ts';
+import { isAliveNow, type ProcessStat } from '../process/identity.ts';
 import { hasOpen } from '../process/launcher/fifo.ts';
 import type { Launch } from '../process/launcher/launch-script.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
@@ -21,10 +21,10 @@ import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { continueInterrupted } from './interrupt.ts';
 import {
-  discardRunDirectory, hasHadJob, isReplaced, isUnfinished, noteExit, openControl, readExit, readNotedJob, readQuietly,
-  type ReadyShell, ReplacedError, type StartedShell, waitForIdentity,
+  discardRunDirectory, hasHadJob, isReplaced, isUnfinished, openControl, readNotedJob, readQuietly, type ReadyShell,
+  ReplacedError, type StartedShell, waitForProcess,
 } from './run-directory.ts';
-import { isEndAwaited, noteEnded, noteStarted, readStarted, startAfter } from './shell-end.ts';
+import { noteStarted, readStarted, startAfter } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
 export interface ShellProcessOptions {
@@ -195,9 +195,9 @@ export class ShellProcess {
       const argv = [...start.prefix, ...dialect.argv(program, controlPath)];
       const launch = { id: this.mark, directory: runIn, stdin: 'null', workdir, env, argv } as const;
       connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
-      const identity = await waitForIdentity(runIn, () => this.#isGivenUp);
+      const { identity, parentPid: launcherPid } = await waitForProcess(runIn, () => this.#isGivenUp);
       const fresh = { isControlSure: true, isSeeded: false, jobDirectory: undefined };
-      const shell = { directory: runIn, identity, control, started, ...fresh };
+      const shell = { directory: runIn, identity, launcherPid, control, started, ...fresh };
       this.#running = shell;
       return shell;
     } catch (error) {
@@ -218,22 +218,21 @@ export class ShellProcess {
     }
   }
 
-  /** Finds the process that an earlier server started, or how it ended. */
+  /** Finds the process that an earlier server started; it may have ended. */
   #reattach(): void {
     const { directory, record: { starts }, dialect } = this.#options;
     const runIn = runDirectory(directory, starts);
     const note = parseProcessNote(readQuietly(runIn, 'process'));
     this.#isUnusable = note === undefined;
     if (!note) return;
-    const { identity } = note;
+    const { identity, parentPid: launcherPid } = note;
     const noted = readNotedJob(runIn);
     this.#lastJobDirectory = noted.jobDirectory;
     const isAlive = isAliveNow(identity);
-    if (!isAlive && !isEndAwaited(runIn, identity)) return this.#noteEnd(runIn, identity);
     const controlPath = join(runIn, 'control');
-    const control = this.#reopen(controlPath);
+    const control = isAlive ? this.#reopen(controlPath) : undefined;
     const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
-    this.#running = { directory: runIn, identity, control, isControlSure: false, started, ...noted };
+    this.#running = { directory: runIn, identity, launcherPid, control, isControlSure: false, started, ...noted };
     if (!isAlive) return;
     // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.
     if (control !== undefined && !hasHadJob(this.#running)) {
@@ -242,15 +241,6 @@ export class ShellProcess {
     if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, identity)) {
       void this.continueCommand(readCommand(noted.jobDirectory ?? runIn), this.#running);
     }
-  }
-
-  /** Notes how a process ended, for its last job, too. */
-  #noteEnd(runIn: string, identity: Identity): void {
-    const jobDirectory = this.#lastJobDirectory;
-    if (jobDirectory === undefined) return;
-    const code = readExit(runIn);
-    if (isUnfinished(jobDirectory, identity)) this.tryNote(() => noteEnded(runIn, jobDirectory, code));
-    if (code !== undefined) noteExit(jobDirectory, identity, code);
   }
 
   /** @returns `undefined`: something has replaced the control. */

@@ -17,10 +17,10 @@ import { type ActiveJob, readCommand, stopWatching, watchJob } from './active-jo
 import { JobStopper } from './job-stopper.ts';
 import type { ShellLaunch } from './request.ts';
 import {
-  checkUntouched, hasHadJob, hasLaterJob, isReplaced, noteExit, noteJob, noteLastExit, readExit, readFallbackExit,
+  checkUntouched, hasHadJob, hasLaterJob, noteExit, noteJob, noteLastExit, readExit, readFallbackExit,
   readLastExit, type ReadyShell, ReplacedError, type StartedShell,
 } from './run-directory.ts';
-import { noteEnded, readEnded, shellGone, startInWords } from './shell-end.ts';
+import { isExitAwaited, noteEnded, readEnded, shellGone, startInWords } from './shell-end.ts';
 import { ShellProcess, type ShellProcessOptions } from './shell-process.ts';
 import { runDirectory, type SessionRecord } from './session-record.ts';
 
@@ -242,8 +242,10 @@ export class Shell {
   #checkEndedShell(job: ActiveJob): void {
     const { shell, launch: { directory } } = job;
     job.goneAt ??= performance.now();
+    // In this order, as the launcher ends once it has noted the exit code.
+    const isAwaited = shell !== undefined && isExitAwaited(shell);
     const code = shell && readExit(shell.directory);
-    if (shell && code === undefined && !isReplaced(shell) && performance.now() - job.goneAt < exitReportMs) return;
+    if (isAwaited && code === undefined && performance.now() - job.goneAt < exitReportMs) return;
     // Read again: both may have ended since the first check.
     const own = this.#exitOf(job);
     if (own !== undefined) return this.#reportExit(job, own);

@@ -70,7 +70,7 @@ export class Shells {
   #connection: ShellsConnection | undefined;
   #isClosed = false;
 
-  /** Reads back what an earlier server left; jobs that ended with their shell meanwhile get their exit code here. */
+  /** Reads back what an earlier server left. */
   constructor(options: ShellsOptions) {
     const { stateDir, takeFifo, inherited, idleSeconds, now = unixSeconds } = options;
     this.#options = options;

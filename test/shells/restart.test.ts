@@ -17,6 +17,11 @@ import { until } from '../support/wait.ts';
 const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
 const request: ShellRequest = { sessionKey: 'one', workdir: '/', env: {}, bootstrapCommand: 'boots=$((boots + 1))', isBootstrap: false };
 
+const needsShell = {
+  skip: options.skip || (existsSync('/proc/self/stat') ? false : 'needs /proc')
+    || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
+};
+
 /** Shells that note what they have launched, and leave it to the test. */
 function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched: Launch[]; ended: Map<string, number | undefined>; run: (command: string) => Promise<string> } {
   const launched: Launch[] = [];
@@ -73,6 +78,30 @@ function become(t: TestContext, launch: Launch): number {
   return pid;
 }
 
+/** A job that is in the middle of a command, and whose server has ended. */
+async function interrupted(t: TestContext, command: string): Promise<{
+  stateDir: string; launch: Launch; pid: number; job: { id: string; directory: string; sessionKey: string };
+}> {
+  const stateDir = realpathSync(temporaryFolder(t));
+  const first = shellsIn(t, stateDir);
+  first.shells.admit({ ...request, workdir: stateDir });
+  const directory = join(stateDir, 'job-0');
+  mkdirSync(directory);
+  const job = { id: 'job-0', directory, sessionKey: 'one' };
+  first.shells.start({ ...job, stdin: 'null', command, isBootstrap: false });
+  const launch = await until(() => first.launched[0], { what: 'a shell is to be started' });
+  const pid = become(t, launch);
+  await until(() => existsSync(join(directory, 'stdout')), { what: 'the command has begun' });
+  first.shells.close();
+  return { stateDir, launch, pid, job };
+}
+
+/** Says in the note of a shell who waits for it (proc(5), stat: the fourth field). */
+function noteLauncher({ directory }: Launch, pid: number): void {
+  const path = join(directory, 'process');
+  writeFileSync(path, readFileSync(path, 'latin1').replace(/(?<=^.*\) \S )\d+/, String(pid)));
+}
+
 /** {@link become} without a note of who it is. */
 function spawned(t: TestContext, { id, argv: [program = '', ...words] }: Launch): number {
   const child = spawn(program, words, { stdio: 'ignore', detached: true, env: { ...process.env, SIDECAR_JOB_ID: id } });
@@ -106,33 +135,50 @@ test('a shell that opens its control only once the server has ended is told all 
   }
 });
 
-test('a job whose shell ended in the moment before the server started waits for the exit code of the shell', {
-  skip: options.skip || (existsSync('/proc/self/stat') ? false : 'needs /proc')
-    || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
-}, async (t) => {
-  const stateDir = realpathSync(temporaryFolder(t));
-  const first = shellsIn(t, stateDir);
-  first.shells.admit(request);
-  const directory = join(stateDir, 'job-0');
-  mkdirSync(directory);
-  const job = { id: 'job-0', directory, sessionKey: 'one' };
-  first.shells.start({ ...job, stdin: 'null', command: 'kill -9 $$', isBootstrap: false });
-  const launch = await until(() => first.launched[0], { what: 'a shell is to be started' });
-  const pid = become(t, launch);
-  await until(() => readStat(pid) === undefined, { what: 'the shell has ended' });
-  first.shells.close();
+for (const isEarlier of [true, false]) {
+  const when = isEarlier ? 'the server started' : 'its job was adopted';
+  test(`a job whose shell ended in the moment before ${when} waits for the exit code of the shell`, needsShell, async (t) => {
+    const { stateDir, launch, pid, job } = await interrupted(t, 'kill -STOP $$');
+    const launcher = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true });
+    atEnd(t, () => { launcher.kill('SIGKILL'); });
+    noteLauncher(launch, launcher.pid ?? 0);
+    const end = async (): Promise<void> => {
+      process.kill(pid, 'SIGKILL');
+      await until(() => readStat(pid) === undefined, { what: 'the shell has ended' });
+    };
+    if (isEarlier) await end();
+    const next = shellsIn(t, stateDir);
+    if (!isEarlier) await end();
+    next.shells.adopt(job);
+    assert.equal(next.shells.get('one').status, 'running');
+    // The first look at an adopted job.
+    await afterThisTurn();
+    assert.deepEqual([...next.ended], []);
+    writeFileSync(join(launch.directory, 'exit'), '137\n');
+    await until(() => next.ended.size > 0, { what: 'the job has ended' });
+    assert.deepEqual([...next.ended], [['job-0', 137]]);
+    assert.deepEqual(next.shells.endedWith(job), { reason: 'signal', exitCode: 137 });
+  });
+}
 
-  const next = shellsIn(t, stateDir);
-  next.shells.adopt(job);
-  assert.equal(next.shells.get('one').status, 'running');
-  // The first look at an adopted job.
-  await afterThisTurn();
-  assert.deepEqual([...next.ended], []);
-  writeFileSync(join(launch.directory, 'exit'), '137\n');
-  await until(() => next.ended.size > 0, { what: 'the job has ended' });
-  assert.deepEqual([...next.ended], [['job-0', 137]]);
-  assert.deepEqual(next.shells.endedWith(job), { reason: 'signal', exitCode: 137 });
-});
+for (const [what, file, code] of [
+  ['its own', 'exit-job-0', 4], ['that of its shell', 'exit', 137], ['unknown without a launcher', undefined, undefined],
+] as const) {
+  test(`the exit code of a job is ${what} where its shell has ended by the next start`, needsShell, async (t) => {
+    const { stateDir, launch, pid, job } = await interrupted(t, 'kill -STOP $$');
+    const launcher = spawn('true', { stdio: 'ignore', detached: true });
+    await until(() => launcher.exitCode !== null, { what: 'the launcher has ended' });
+    noteLauncher(launch, launcher.pid ?? 0);
+    process.kill(pid, 'SIGKILL');
+    await until(() => readStat(pid) === undefined, { what: 'the shell has ended' });
+    if (file !== undefined) writeFileSync(join(launch.directory, file), `${code}\n`);
+    const next = shellsIn(t, stateDir);
+    next.shells.adopt(job);
+    // The first look at an adopted job.
+    await afterThisTurn();
+    assert.deepEqual([...next.ended], [['job-0', code]]);
+  });
+}
 
 test('what a server left that was killed before a session had its record is removed, and nothing else', options, async (t) => {
   const stateDir = temporaryFolder(t);

@@ -74,8 +74,8 @@ export class Execution {
   #timeout: Timeout | undefined;
   #adoption: Adoption | undefined;
   #ending: Promise<void> | undefined;
-  /** The exit code, if it arrived while the rest of the tree was being ended. */
-  #exitCode: number | undefined;
+  /** Set if the end of the job was reported while the rest of the tree was being ended. */
+  #exit: { readonly code: number | undefined } | undefined;
 
   constructor(job: TrackedJob, context: ExecutionContext) {
     this.job = job;
@@ -168,7 +168,7 @@ export class Execution {
     job.shellEnded ??= shellEnded;
     job.pid = pid || job.pid;
     if (this.#ending) {
-      this.#exitCode = code ?? this.#exitCode;
+      this.#exit = { code: code ?? this.#exit?.code };
       job.changed();
       return;
     }
@@ -236,7 +236,7 @@ export class Execution {
     const hasEnded = await job.kind.terminate(job, options);
     if (!hasEnded) log.warn('a process of the job hangs in the kernel', { jobId: job.id });
     const code = await this.#awaitExitCode(wasAdopted);
-    this.#exitCode = undefined;
+    this.#exit = undefined;
     this.#finishExited(code);
   }
 
@@ -244,14 +244,14 @@ export class Execution {
   async #awaitExitCode(wasAdopted: boolean): Promise<number | undefined> {
     const { store, isClosed } = this.#context;
     const deadline = performance.now() + exitReportTimeoutMs;
-    while (this.#exitCode === undefined && performance.now() < deadline && !isClosed()) {
+    while (this.#exit === undefined && performance.now() < deadline && !isClosed()) {
       await sleep(5);
-      const code = this.#exitCode ?? (this.isAdopted ? store.readExit(this.job.id)?.code : undefined);
+      const code = this.isAdopted ? store.readExit(this.job.id)?.code : undefined;
       if (code !== undefined) return code;
-      // No exit code will come: the last look at the job is done, or the job has replaced its exit file.
-      if (wasAdopted && (!this.isAdopted || store.isExitLost(this.job.id))) return undefined;
+      // The job has replaced its exit file: no code will come.
+      if (wasAdopted && store.isExitLost(this.job.id)) break;
     }
-    return this.#exitCode;
+    return this.#exit?.code;
   }
 
   #finishUnstarted(reason: EndingReason): void {
@@ -296,7 +296,7 @@ export class Execution {
 
   #hasBegun(): boolean {
     const { job } = this;
-    if (job.isFinished || this.#exitCode !== undefined) return true;
+    if (job.isFinished || this.#exit !== undefined) return true;
     job.leader ??= this.#context.store.readProcess(job.id)?.identity;
     return job.leader !== undefined && !isStillLauncher(job.leader.pid);
   }

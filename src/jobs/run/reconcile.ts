@@ -58,6 +58,8 @@ export function decideRecovery(evidence: JobEvidence, now: number): RecoveryDeci
   if (state.is === 'pending' && process === undefined) {
     return { type: 'finished', outcome: spawnErrorOutcome(now, replacedBeforeStartError), isOnDisk: false };
   }
+  // What runs the jobs of such a kind knows how they end, and the evidence may change until it is asked.
+  if (!hasOwnProcess) return { type: 'adopt' };
   // Without a note, its process may be between claiming the job and writing the note.
   if (isAlive || hasLauncher || process === undefined) return { type: 'adopt' };
   return { type: 'finished', outcome: lostOutcome(now, ending), isOnDisk: false };

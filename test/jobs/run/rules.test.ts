@@ -61,6 +61,8 @@ describe('recovery', () => {
     ['alive', { isClaimed: true, process: note, isAlive: true }, 'adopt'],
     ['gone, its launcher about to say how', { isClaimed: true, process: note, hasLauncher: true }, 'adopt'],
     ['gone, without a launcher to say how', { isClaimed: true, process: note }, 'finished', 'lost', -1],
+    ['gone, in a shell that knows how it ended', { hasOwnProcess: false, isClaimed: true, process: note }, 'adopt'],
+    ['gone, in such a shell, its end ordered', { hasOwnProcess: false, isClaimed: true, process: note, state: { ...running, ending: 'timeout' } }, 'adopt'],
     ['its exit written', { isClaimed: true, process: note, exit }, 'finished', 'exit', 3],
     ['its exit written by itself, as it is alive', { isClaimed: true, process: note, exit, isAlive: true }, 'adopt'],
     ['its exit written by its shell', { hasOwnProcess: false, isClaimed: true, process: note, exit, isAlive: true }, 'finished', 'exit', 3],
