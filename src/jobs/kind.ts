@@ -107,6 +107,7 @@ export interface SubmitOptions {
 export interface JobOperations {
   /** In no order. */
   readonly unfinished: readonly KindJob[];
+  find(id: string): KindJob | undefined;
   /** @throws ProblemError job_not_found. */
   get(id: string): KindJob;
   /** The job that was submitted with an Idempotency-Key. */

@@ -33,6 +33,10 @@ export class KindOperations implements JobOperations {
     return this.#context.tracker.index.unfinished;
   }
 
+  find(id: string): TrackedJob | undefined {
+    return this.#context.tracker.index.get(id);
+  }
+
   get(id: string): TrackedJob {
     return this.#context.tracker.get(id);
   }

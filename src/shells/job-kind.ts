@@ -50,6 +50,10 @@ export class ShellJobKind implements JobKind<PersistentProgram> {
     this.#shells.connect({
       events,
       launch: (launch) => starter.start(launch),
+      jobDirectory: (sessionKey, id) => {
+        const job = jobs.find(id);
+        return job?.request.sessionKey === sessionKey ? jobs.directory(job) : undefined;
+      },
       cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey),
     });
   }

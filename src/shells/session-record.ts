@@ -46,8 +46,13 @@ export function folderName(sessionKey: string): string {
 }
 
 /** The mark of the processes of one start, unlike that of any other session on the machine, of other servers, too. */
-export function shellMark(directory: string, { createdAt }: Pick<SessionRecord, 'createdAt'>, starts: number): string {
-  return `shell-${createHash('sha256').update(`${directory}\0${createdAt}`).digest('hex').slice(0, 16)}-${starts}`;
+export function shellMark(directory: string, record: Pick<SessionRecord, 'createdAt'>, starts: number): string {
+  return `${shellMarkPrefix(directory, record)}${starts}`;
+}
+
+/** What the marks of all starts of a session begin with, and no other mark. */
+export function shellMarkPrefix(directory: string, { createdAt }: Pick<SessionRecord, 'createdAt'>): string {
+  return `shell-${createHash('sha256').update(`${directory}\0${createdAt}`).digest('hex').slice(0, 16)}-`;
 }
 
 export function isShellMark(mark: string): boolean {

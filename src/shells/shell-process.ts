@@ -9,7 +9,7 @@ import { makeFolder } from '../base/files/make-folder.ts';
 import { createFile, isBehindLink, isExhaustion, statQuietly } from '../base/files/untrusted-file.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
-import { isAliveNow, type ProcessStat } from '../process/identity.ts';
+import { type Identity, isAliveNow, type ProcessStat, ticksNow } from '../process/identity.ts';
 import { hasOpen } from '../process/launcher/fifo.ts';
 import type { Launch } from '../process/launcher/launch-script.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
@@ -20,12 +20,19 @@ import { type JobCommand, readCommand } from './active-job.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { continueInterrupted } from './interrupt.ts';
+import { leftGroups } from './left-groups.ts';
 import {
   discardRunDirectory, hasHadJob, isReplaced, isUnfinished, openControl, readNotedJob, readQuietly, type ReadyShell,
   ReplacedError, type StartedShell, waitForProcess,
 } from './run-directory.ts';
 import { noteStarted, readStarted, startAfter } from './shell-end.ts';
-import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
+import { runDirectory, type SessionRecord, shellMark, shellMarkPrefix, writeSession } from './session-record.ts';
+
+export interface ShellProcessConnection {
+  readonly launch: (launch: Launch) => void;
+  /** The directory of a job of the session; `undefined`: the session has no such job. */
+  readonly jobDirectory: (sessionKey: string, id: string) => string | undefined;
+}
 
 export interface ShellProcessOptions {
   /** The directory of the session. */
@@ -39,9 +46,11 @@ export interface ShellProcessOptions {
   /** Takes a FIFO that was made ahead. */
   readonly takeFifo: () => Promise<string>;
   readonly trash: Trash;
-  readonly connection: () => { readonly launch: (launch: Launch) => void };
+  readonly connection: () => ShellProcessConnection;
   readonly log: Log;
 }
+
+const hangUp = { signal: 'SIGHUP', graceMs: 1000 } as const;
 
 export class ShellProcess {
   readonly #options: ShellProcessOptions;
@@ -107,24 +116,23 @@ export class ShellProcess {
     return startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1);
   }
 
-  /** Ends the process of a deleted session, and all processes in its group. */
+  /** Ends the process of a deleted session and those before it, with all processes in their groups. */
   async terminate(): Promise<void> {
     this.#isGivenUp = true;
     // A process that is being started may have opened its control by now, and would then never end.
     this.#isUnusable ||= this.#starting !== undefined;
-    const running = this.#running;
-    if (running && this.isAlive) {
-      await terminate({ id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
-    } else {
-      await this.endUnusable();
-    }
+    const own = this.isAlive ? this.#running?.identity : undefined;
+    const left = this.#findLeft().then((groups) => groups.filter(({ pid }) => pid !== own?.pid));
+    if (own === undefined) await this.endUnusable();
+    const ended = own === undefined ? [] : [own];
+    await Promise.all([...ended, ...await left].map((leader) => terminate({ id: this.mark, leader }, hangUp)));
     this.#closeControl();
   }
 
   /** Ends a shell that may still run, but can be given no job any more. */
   async endUnusable(): Promise<void> {
     if (!this.#isUnusable) return;
-    await terminate({ id: this.mark, leader: undefined }, { signal: 'SIGHUP', graceMs: 1000 });
+    await terminate({ id: this.mark, leader: undefined }, hangUp);
     this.#isUnusable = false;
   }
 
@@ -251,6 +259,22 @@ export class ShellProcess {
       if (isExhaustion(error)) throw error;
       this.#options.log.warn('cannot give a shell jobs any more', { sessionKey: this.#record.sessionKey, error });
       return undefined;
+    }
+  }
+
+  async #findLeft(): Promise<readonly Identity[]> {
+    const { directory, connection, log } = this.#options;
+    const { sessionKey } = this.#record;
+    const prefix = shellMarkPrefix(directory, this.#record);
+    try {
+      return await leftGroups({
+        isShellMark: (mark) => mark.startsWith(prefix),
+        jobDirectory: (id) => connection().jobDirectory(sessionKey, id),
+        before: ticksNow(),
+      });
+    } catch (error) {
+      log.warn('cannot look for what the shells of a session have left', { sessionKey, error });
+      return [];
     }
   }
 

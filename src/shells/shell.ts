@@ -11,7 +11,6 @@ import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
 import type { Session, SessionStatus, ShellEnded } from '../protocol/shells.ts';
 import { isAliveNow, ticksNow } from '../process/identity.ts';
-import type { Launch } from '../process/launcher/launch-script.ts';
 import { claimLine, isUnclaimed } from '../process/launcher/process-note.ts';
 import { type ActiveJob, readCommand, stopWatching, watchJob } from './active-job.ts';
 import { JobStopper } from './job-stopper.ts';
@@ -21,11 +20,11 @@ import {
   readLastExit, type ReadyShell, ReplacedError, type StartedShell,
 } from './run-directory.ts';
 import { isExitAwaited, noteEnded, readEnded, shellGone, startInWords } from './shell-end.ts';
-import { ShellProcess, type ShellProcessOptions } from './shell-process.ts';
+import { ShellProcess, type ShellProcessConnection, type ShellProcessOptions } from './shell-process.ts';
 import { runDirectory, type SessionRecord } from './session-record.ts';
 
 export interface ShellOptions extends ShellProcessOptions {
-  readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: JobEvents };
+  readonly connection: () => ShellProcessConnection & { readonly events: JobEvents };
   /** Unix seconds. */
   readonly now: () => number;
 }
@@ -157,7 +156,7 @@ export class Shell {
     return job?.shell ? await this.#stopper.signal(job, job.shell, name) : false;
   }
 
-  /** Ends the process of a deleted session, and all processes in its group. */
+  /** As {@link ShellProcess.terminate}. */
   async terminate(): Promise<void> {
     await this.#process.terminate();
   }

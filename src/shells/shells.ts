@@ -16,7 +16,6 @@ import type { JobEvents } from '../jobs/kind.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
-import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
 import { Trash } from '../process/state/trash.ts';
 import { dialects } from './dialects/registry.ts';
@@ -28,6 +27,7 @@ import {
 import { Shell } from './shell.ts';
 import { endOrphanedShells } from './orphaned-shells.ts';
 import { shellGone } from './shell-end.ts';
+import type { ShellProcessConnection } from './shell-process.ts';
 
 export interface ShellsOptions {
   readonly stateDir: string;
@@ -44,8 +44,7 @@ export interface ShellsOptions {
 }
 
 /** What a server provides to its shells, which are created before it. */
-export interface ShellsConnection {
-  readonly launch: (launch: Launch) => void;
+export interface ShellsConnection extends ShellProcessConnection {
   readonly events: JobEvents;
   /** Ends the jobs of a session. */
   readonly cancelJobs: (sessionKey: string) => Promise<void>;

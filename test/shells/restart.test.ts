@@ -37,7 +37,7 @@ function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched:
   });
   atEnd(t, () => shells.close());
   shells.connect({
-    launch: (launch) => launched.push(launch),
+    launch: (launch) => launched.push(launch), jobDirectory: () => undefined,
     events: {
       onStarted: () => {}, onShellStarted: () => {}, onClaimed: () => {}, onOrphaned: () => {},
       onExit: (id, { code }) => ended.set(id, code), onFailed: (id, error) => ended.set(`${id}: ${error.message}`, undefined),

@@ -6,9 +6,10 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { ask } from '../support/client.ts';
-import { isPidAlive } from '../../src/process/identity.ts';
+import { findProcesses, liveProcesses } from '../../src/process/descendants.ts';
+import { isPidAlive, sendSignal } from '../../src/process/identity.ts';
 import { folderName } from '../../src/shells/session-record.ts';
-import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
+import { atEnd, type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
 
@@ -62,6 +63,56 @@ test('a session whose directory has gone can be deleted, and its shell ends', op
     }
     assert.deepEqual((await ask(server, 'GET /sessions')).json<SessionList>().sessions, []);
   }
+});
+
+/** Whether anything runs in these process groups. */
+async function isLeft(groups: readonly number[]): Promise<boolean> {
+  return (await liveProcesses()).some(({ groupId }) => groups.includes(groupId));
+}
+
+/** What a command leaves running whose shell ends with it, and its exit code. */
+const leavings: { readonly [what: string]: readonly [command: string, exitCode: number] } = {
+  program: ['sleep 1000 & exit 3', 3],
+  'of a killed shell': ['sleep 1000 & kill -9 $$', 137],
+  'part of the shell': ['(while :; do sleep 0.2; done) & exit 3', 3],
+  'without an environment': ['sleep 1000 & env -i sleep 1000 & exit 3', 3],
+};
+
+test('what the earlier shells of a session have left ends with the session, but what left them stays', {
+  ...options, skip: process.platform === 'linux' ? false : 'needs /proc', timeout: 120_000,
+}, async (t) => {
+  const server = await spawnServer(t);
+  const leave = async (key: string, command: string, code: number): Promise<{ id: string; groupId: number }> => {
+    const begin = await finished(server, await submit(server, inSession(key, 'setsid sleep 1000 & echo $$')));
+    const groupId = Number((await bytesOf(server, begin.jobId)).toString());
+    const end = await finished(server, await submit(server, inSession(key, command)));
+    assert.equal(end.exitCode, code);
+    assert.equal(await isLeft([groupId]), true, `${key}: ${command}`);
+    return { id: begin.jobId, groupId };
+  };
+  const marked = (): ReturnType<typeof findProcesses> => findProcesses(stay.map((id) => ({ id, leader: undefined })));
+  const other = await leave('other', 'sleep 1000 & exit 3', 3);
+  const stay = [other.id];
+  atEnd(t, async () => {
+    for (const { pid } of [...(await marked()).values()].flat()) sendSignal(pid, 'SIGKILL');
+  });
+  for (const [what, [command, code]] of Object.entries(leavings)) {
+    const groups: number[] = [];
+    for (const isRestarted of [false, true, false]) {
+      const { id, groupId } = await leave(what, command, code);
+      stay.push(id);
+      groups.push(groupId);
+      if (isRestarted) await server.restart();
+    }
+    assert.equal((await ask(server, `DELETE /sessions/${encodeURIComponent(what)}`)).status, 200);
+    await until(async () => !await isLeft(groups), { what: `${what}: nothing is left` });
+  }
+  assert.equal(await isLeft([other.groupId]), true);
+  assert.deepEqual([...(await marked()).keys()].sort(), [...stay].sort(), 'what left the shells stays');
+  assert.equal((await ask(server, 'DELETE /sessions/other')).status, 200);
+  await until(async () => !await isLeft([other.groupId]), { what: 'nothing of the other session is left' });
+  for (const id of stay) assert.equal((await ask(server, `POST /jobs/${id}/cancel`)).status, 200);
+  assert.equal((await marked()).size, 0);
 });
 
 test('nothing is written or removed below a link in the place of the directory of a session', options, async (t) => {
