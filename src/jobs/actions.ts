@@ -92,8 +92,9 @@ export class JobActions {
     if (!job.isFinished) return waits.orClosed(job, runner.end(job, 'cancelled', options));
     // Only that search finds the processes that are known by the job's group alone.
     await until(job, () => !job.isSearching, {});
-    // Processes that left the group are looked for later: until then it is unknown whether there are any.
-    if (job.isSettled && job.lingering.length === 0) return;
+    // Processes that left the group are looked for later: until then it is unknown whether there are any. A process
+    // that outlives the job may start more of them at any time, as a shell does in a trap.
+    if (job.kind.hasOwnProcess && job.isSettled && job.lingering.length === 0) return;
     await terminate({ id: job.id, leader: undefined, known: job.lingering }, options);
   }
 

@@ -10,6 +10,7 @@ import { findProcesses, liveProcesses } from '../../src/process/descendants.ts';
 import { isPidAlive, sendSignal } from '../../src/process/identity.ts';
 import { folderName } from '../../src/shells/session-record.ts';
 import { atEnd, type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
+import { isInstalled } from '../support/shell.ts';
 import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
 
@@ -113,6 +114,29 @@ test('what the earlier shells of a session have left ends with the session, but 
   await until(async () => !await isLeft([other.groupId]), { what: 'nothing of the other session is left' });
   for (const id of stay) assert.equal((await ask(server, `POST /jobs/${id}/cancel`)).status, 200);
   assert.equal((await marked()).size, 0);
+});
+
+test('cancel ends what a trap of a finished job has started in a later one', {
+  ...options, skip: process.platform === 'linux' && isInstalled('bash') ? false : 'needs /proc and bash', timeout: 120_000,
+}, async (t) => {
+  const server = await spawnServer(t);
+  const inBash = (command: string): object => ({ ...inSession('trap', command), shell: 'bash', killGrace: 0 });
+  const first = await submit(server, inBash('echo begun; trap "sleep 1000" DEBUG; :'));
+  const marked = async (): Promise<number> => (await findProcesses([{ id: first, leader: undefined }])).size;
+  await until(async () => await marked() > 0, { what: 'the trap runs' });
+  await ask(server, `POST /jobs/${first}/cancel`);
+  await finished(server, first);
+  // What this one leaves is found no sooner than what the first one has left.
+  const witness = await submit(server, inSession('witness', 'sleep 1000 &'));
+  await until(async () => (await ask(server, `GET /jobs/${witness}`)).json<Job>().lingering.length > 0, {
+    what: 'what jobs have left is known',
+  });
+  const second = await finished(server, await submit(server, { ...inBash(':'), timeout: 1 }));
+  assert.equal(second.status, 'timeout');
+  assert.ok(await marked() > 0);
+  await ask(server, `POST /jobs/${first}/cancel`);
+  assert.equal(await marked(), 0);
+  await ask(server, `POST /jobs/${witness}/cancel`);
 });
 
 test('nothing is written or removed below a link in the place of the directory of a session', options, async (t) => {
