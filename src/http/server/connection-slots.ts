@@ -13,7 +13,7 @@ export interface ConnectionSlot {
   isAuthenticated: boolean;
   /** As `performance.now()`: when it connected, or last sent a request. */
   usedAt: number;
-  /** Whether a request on it is being answered. */
+  /** Whether the server works on an answer. */
   isBusy: () => boolean;
   /** Whether a request on it waits for its turn, which comes soon: then it is not closed. */
   isQueued?: () => boolean;

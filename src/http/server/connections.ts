@@ -16,6 +16,10 @@ export interface ActiveRequest {
   readonly response: ServerResponse;
   /** As `performance.now()`. */
   readonly startedAt: number;
+  /** Its turn has come. */
+  readonly isStarted: boolean;
+  /** Its answer has begun, or the client is gone. */
+  readonly isAnswered: boolean;
   abort(reason: Error): void;
 }
 
@@ -241,9 +245,12 @@ function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** Whether a request on it is being answered. */
+/**
+ * Whether the server works on the answer to its last request. An answer that has begun, or the WebSocket that tells a
+ * client of a refusal, may last as long as the client likes; so may the wait of a request behind it.
+ */
 function isBusy({ latest, isRefused }: Connection<ActiveRequest>): boolean {
-  return latest !== undefined && !isRefused && !latest.response.writableFinished && !latest.response.destroyed;
+  return latest !== undefined && !isRefused && latest.isStarted && !latest.isAnswered;
 }
 
 /** Whether the client has just connected, so that a request is to be expected. */

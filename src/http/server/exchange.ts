@@ -33,6 +33,8 @@ export class Exchange implements Request, ActiveRequest {
   body: unknown = undefined;
   bodyBytes: Buffer = noBytes;
   isAuthenticated = false;
+  /** Its turn has come. */
+  isStarted = false;
   /** Its answer has begun, or the client is gone. */
   isAnswered = false;
   /** Data after it on its connection cannot be read as a request. */

@@ -332,6 +332,7 @@ function accept(socket: Socket, to: ResponseOptions): void {
 }
 
 function answer(exchange: Exchange, by: HandlerOptions, to: ResponseOptions): void {
+  exchange.isStarted = true;
   try {
     const reply = handle(exchange, by);
     const done = reply instanceof Promise

@@ -11,7 +11,7 @@ import { defaultLimits } from '../../../src/http/server/limits.ts';
 import { ConnectionSlots } from '../../../src/http/server/connection-slots.ts';
 import { certificate } from '../../support/certificate.ts';
 import { until } from '../../support/wait.ts';
-import { key, route, serve, testRoutes } from '../../support/http-server.ts';
+import { key, route, serve, testRoutes, webSocket } from '../../support/http-server.ts';
 
 const limits = { connections: 400, unauthenticated: 200, unauthenticatedPerSource: 100 };
 const request = `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\n\r\n`;
@@ -26,9 +26,12 @@ async function dial(t: TestContext, port: number, localAddress: string): Promise
 
 async function answered(socket: Socket): Promise<string> {
   socket.write(request);
-  const [bytes] = await once(socket, 'data') as [Buffer];
-  return String(bytes).slice(0, 12);
+  const [bytes] = await Promise.race([once(socket, 'data'), once(socket, 'close')]) as [Buffer | boolean];
+  return typeof bytes === 'boolean' ? 'closed' : String(bytes).slice(0, 12);
 }
+
+const big = Buffer.alloc(2 ** 24, 'x');
+const documentation = { summary: 'For tests', answers: { 200: { description: 'A long text' } } };
 
 const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.readableEnded;
 
@@ -57,8 +60,6 @@ for (const [name, sources] of [['one address', 1], ['many addresses', 300]] as c
 test('clients without the key that ask again before they read an answer give way', async (t) => {
   // What went wrong: a request behind an unread answer counted as one whose turn comes soon, and kept its connection.
   const answers = { calls: 0 };
-  const big = Buffer.alloc(2 ** 24, 'x');
-  const documentation = { summary: 'For tests', answers: { 200: { description: 'A long text' } } };
   const few = { connections: 8, unauthenticated: 4, unauthenticatedPerSource: 4 };
   const { port, ask } = await serve(t, {
     limits: few,
@@ -79,6 +80,43 @@ test('clients without the key that ask again before they read an answer give way
     assert.equal((await ask('GET /query')).status, 200, `beside ${index}`);
   }
 });
+
+for (const [name, sent, isAnswered] of [
+  [
+    'whose WebSocket is refused and stays open',
+    'GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+      + 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+    /the key is missing/,
+  ],
+  ['that read no answer', 'GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n', /xxx/],
+  ['that ask again before they read an answer', 'GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(60), /xxx/],
+] as const) {
+  test(`clients without the key ${name} give way before one that has just connected`, async (t) => {
+    // What went wrong: their answer counted as one that the server works on, so the new client was closed for the next.
+    const few = { connections: 8, unauthenticated: 8, unauthenticatedPerSource: 8 };
+    const { port } = await serve(t, {
+      limits: few,
+      routes: [
+        ...testRoutes({ calls: 0 }),
+        route('GET', '/big', { access: 'public', documentation }, () => text(200, 'text/plain', big)),
+        webSocket('/echo', { documentation: { summary: 'For tests' } }, () => () => undefined),
+      ],
+    });
+    const intrude = async (): Promise<void> => {
+      const socket = await dial(t, port, '127.0.0.1');
+      let received = '';
+      const onData = (chunk: Buffer): void => { received = (received + chunk.toString('latin1')).slice(-4096); };
+      socket.on('data', onData);
+      socket.write(sent);
+      await until(() => isAnswered.test(received), { what: 'it is answered' });
+      socket.off('data', onData).pause();
+    };
+    for (let index = 1; index < few.connections; index += 1) await intrude();
+    const holder = await dial(t, port, '127.0.0.1');
+    for (let index = 1; index < few.connections; index += 1) await intrude();
+    assert.equal(await answered(holder), 'HTTP/1.1 200');
+  });
+}
 
 test('under TLS connections whose handshake never comes give way too', async (t) => {
   const { port } = await serve(t, { limits, tls: certificate });
