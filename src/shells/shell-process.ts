@@ -238,8 +238,8 @@ export class ShellProcess {
     this.#lastJobDirectory = noted.jobDirectory;
     const isAlive = isAliveNow(identity);
     const controlPath = join(runIn, 'control');
-    const control = isAlive ? this.#reopen(controlPath) : undefined;
     const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
+    const control = isAlive ? this.#reopen(controlPath) : undefined;
     this.#running = { directory: runIn, identity, launcherPid, control, isControlSure: false, started, ...noted };
     if (!isAlive) return;
     // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.

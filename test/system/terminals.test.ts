@@ -1,7 +1,9 @@
 /** Terminals as a whole: servers that are killed, readers that are slow, much output, much input. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -165,6 +167,23 @@ test('a socket that never speaks keeps no terminal running whose holder has ende
   await until(async () => (await showTerminal(server, terminalId)).status === 'lost', { what: 'it is known to be lost' });
   assert.ok(!isRunning(pid));
   assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200);
+});
+
+test('input that cannot be noted under its key leaves no connection to the holder open', {
+  skip: process.platform === 'linux' ? skip : 'it looks into /proc',
+}, async (t) => {
+  const server = await spawnServer(t);
+  const { terminalId } = await openTerminal(server, { command: 'exec cat' });
+  mkdirSync(join(server.stateDir, 'terminals', terminalId, 'answers.ndjson'));
+  const type = async (key: string): Promise<number> => {
+    const headers = { 'Idempotency-Key': key };
+    return (await ask(server, `POST /terminals/${terminalId}/input`, { body: { data: 'x' }, headers })).status;
+  };
+  const openFiles = (): number => readdirSync(`/proc/${server.pid}/fd`).length;
+  assert.equal(await type('first'), 503);
+  const before = openFiles();
+  for (let index = 0; index < 40; index += 1) assert.equal(await type(`key ${index}`), 503);
+  await until(() => openFiles() < before + 10, { what: 'the connections are closed' });
 });
 
 test('a socket that a job puts in the place of the holder\'s cannot fill the server', { skip }, async (t) => {

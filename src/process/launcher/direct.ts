@@ -73,10 +73,16 @@ export class DirectStarter implements Starter {
   #start(launch: Launch): void {
     const { id, directory, argv: [file = '', ...args], workdir } = launch;
     // O_EXCL: no job ever runs twice.
-    const note = createAndOpen(join(directory, 'process'));
-    const files = [openToAppend(join(directory, 'stdout')), openToAppend(join(directory, 'stderr'))] as const;
-    const stdin = openStdin(launch);
+    const opened: number[] = [];
+    const keep = (fd: number): number => {
+      opened.push(fd);
+      return fd;
+    };
     try {
+      const note = keep(createAndOpen(join(directory, 'process')));
+      const files = ['stdout', 'stderr'].map((name) => keep(openToAppend(join(directory, name))));
+      const stdin = openStdin(launch);
+      if (typeof stdin === 'number') keep(stdin);
       const child = spawn(file, args, {
         cwd: workdir, env: { ...this.#env, ...launch.env, [markName]: id }, stdio: [stdin, ...files], windowsHide: true,
         detached: process.platform !== 'win32', windowsVerbatimArguments: /(^|[\\/])cmd(\.exe)?$/i.test(file),
@@ -92,7 +98,7 @@ export class DirectStarter implements Starter {
       if (child.pid !== undefined) writeSync(note, describeProcess(child.pid));
       this.#events.onStarted(id);
     } finally {
-      for (const fd of [note, ...files, ...(typeof stdin === 'number' ? [stdin] : [])]) closeSync(fd);
+      for (const fd of opened) closeSync(fd);
     }
   }
 

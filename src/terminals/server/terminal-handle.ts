@@ -223,9 +223,13 @@ export class TerminalHandle {
   async #runOnce(action: string, request: (link: HolderLink) => void): Promise<void> {
     const link = await this.#link();
     if (link === undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
-    request(link);
-    const isDone = await link.synced();
-    link.close();
+    let isDone: boolean;
+    try {
+      request(link);
+      isDone = await link.synced();
+    } finally {
+      link.close();
+    }
     if (isDone) return;
     if (this.#exit !== undefined) {
       throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
