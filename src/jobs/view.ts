@@ -7,6 +7,7 @@ import { defined } from '../base/defined.ts';
 import { isExhaustion } from '../base/files/untrusted-file.ts';
 import { shownFields } from '../protocol/jobs/fields.ts';
 import type { Job, StreamName } from '../protocol/jobs/job.ts';
+import { exhaustionProblem } from '../process/exhaustion-problem.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { ShownProgram } from './kind.ts';
 import type { TrackedJob } from './tracked-job.ts';
@@ -90,8 +91,13 @@ export async function detailed(job: TrackedJob, sources: ViewSources, options: T
   const shown = summary(job, sources);
   const interactionDetails = await job.kind.interaction?.details(store.directory(job.id), job.state, options);
   const isComplete = shown.finishedAt !== null;
-  const read = (name: StreamName): ReturnType<typeof readTail> =>
-    readTail(join(store.directory(job.id), name), { ...options, isComplete });
+  const read = async (name: StreamName): ReturnType<typeof readTail> => {
+    try {
+      return await readTail(join(store.directory(job.id), name), { ...options, isComplete });
+    } catch (error) {
+      throw exhaustionProblem(`Cannot read ${name} of job ${job.id}`, error) ?? error;
+    }
+  };
   const stdout = isComplete && shown.stdoutBytes === 0 ? noOutput : await read('stdout');
   const stderr = isComplete && shown.stderrBytes === 0 ? noOutput : await read('stderr');
   const replaced = Object.entries({ stdout, stderr })

@@ -4,6 +4,7 @@
  */
 import { ParseError } from '../../base/parse.ts';
 import type { Log } from '../../base/log.ts';
+import { exhaustionProblem } from '../../process/exhaustion-problem.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { WebSocketConnection } from '../../websocket/connection.ts';
 import { acceptHeaders } from '../../websocket/handshake.ts';
@@ -49,8 +50,9 @@ export function sendReply(exchange: Exchange, reply: Reply, to: ResponseOptions)
 }
 
 /**
- * Sends a failure: a problem as it is; a ParseError as `invalid_request`; anything else is a bug, which is logged. If
- * the answer has begun already, it is cut off, so that the client sees that it is incomplete.
+ * Sends a failure: a problem as it is; a ParseError as `invalid_request`; a shortage of the machine, which may stop any
+ * handler anywhere, as `unavailable`; anything else is a bug, which is logged. If the answer has begun already, it is
+ * cut off, so that the client sees that it is incomplete.
  */
 export function sendFailure(exchange: Exchange, thrown: unknown, to: ResponseOptions): void {
   const error = exchange.abortReason(thrown);
@@ -78,6 +80,8 @@ export function sendFailure(exchange: Exchange, thrown: unknown, to: ResponseOpt
 function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError && error.status >= 400) return error;
   if (error instanceof ParseError) return new ProblemError('invalid_request', error.message, { cause: error });
+  const shortage = exhaustionProblem('Cannot answer', error);
+  if (shortage !== undefined) return shortage;
   return new ProblemError('internal', 'Cannot answer: the server failed; its log says why', { cause: error });
 }
 

@@ -4,7 +4,7 @@
  */
 import { errorCode } from '../../base/error-code.ts';
 import { isDiskFull } from '../../base/files/disk-full.ts';
-import { isExhaustion } from '../../base/files/untrusted-file.ts';
+import { exhaustionProblem } from '../../process/exhaustion-problem.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 
 /** Turns an error of the file system into a problem for the caller. */
@@ -16,12 +16,6 @@ export function storageProblem(action: string, error: unknown): ProblemError {
     return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`,
       { cause: error });
   }
-  const headers = { 'Retry-After': '5' };
-  if (isExhaustion(error)) {
-    return new ProblemError('unavailable',
-      `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
-      { cause: error, headers });
-  }
-  return new ProblemError('unavailable', `${action}: the state directory does not allow it (${message})`,
-    { cause: error, headers });
+  return exhaustionProblem(action, error) ?? new ProblemError('unavailable',
+    `${action}: the state directory does not allow it (${message})`, { cause: error, headers: { 'Retry-After': '5' } });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { json, jsonList, stream } from '../../../src/http/routing/reply.ts';
 import { formatEvent } from '../../../src/http/routing/sse.ts';
-import { eventually, key, parseAnswer, serve, route } from '../../support/http-server.ts';
+import { eventually, key, parseAnswer, route, serve } from '../../support/http-server.ts';
 
 const H = 'Host: localhost\r\n';
 const K = `X-API-Key: ${key}\r\n`;
@@ -125,6 +125,19 @@ test('a bug is a bare 500 for the client, and a stack with its cause and the id 
   assert.equal(entry.requestId, headers['x-request-id']);
   assert.match(entry.error.stack, /secret inside/);
   assert.equal(entry.error.causes[0]?.message, 'the cause');
+});
+
+test('a shortage of the machine in any handler is a 503 with words', async (t) => {
+  // What went wrong: EMFILE while the output of a job was read was a bare 500.
+  const { ask, logged } = await serve(t, {
+    routes: [route('GET', '/files', { documentation: { summary: 'For tests', answers: { 200: { description: 'Nothing' } } } }, () => {
+      throw Object.assign(new Error('EMFILE: too many open files, open \'/secret\''), { code: 'EMFILE' });
+    })],
+  });
+  const { status, headers, problem } = await ask('GET /files');
+  assert.deepEqual([status, problem.code, headers['retry-after']], [503, 'unavailable', '5']);
+  assert.equal(problem.detail, 'Cannot answer: the machine has run out of file descriptors, processes or memory (EMFILE)');
+  assert.doesNotMatch(logged(), /request failed/);
 });
 
 test('a problem keeps its status, headers and further members', async (t) => {
