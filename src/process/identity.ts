@@ -190,14 +190,29 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
 }
 
 /**
- * The command line of a process, or the words it shows instead; empty where there is no such process, or no `/proc`.
+ * The command line of a process, or the words it shows instead; empty where they cannot be read, as without `/proc`.
  */
 export function wordsOf(pid: number): readonly string[] {
   try {
-    return readProcFile(`/proc/${pid}/cmdline`).split('\0');
+    return readWords(pid);
   } catch {
     return [];
   }
+}
+
+/** {@link wordsOf}. @throws The system's error where they cannot be read, but for a process that has ended. */
+export function readWords(pid: number): readonly string[] {
+  try {
+    return readProcFile(`/proc/${pid}/cmdline`).split('\0');
+  } catch (error) {
+    return orNoProcess(error) ?? [];
+  }
+}
+
+/** Whether the process is exiting or has ended; a kernel thread is not. */
+export function isExiting(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat === undefined || (!stat.isKernel && memoryOf(pid)?.isExitingOrKernel !== false);
 }
 
 /** Whether a signal would end it: it does not catch, ignore or block the signal (proc(5), /proc/pid/status). */

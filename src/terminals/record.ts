@@ -8,7 +8,7 @@ import {
   type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text,
 } from '../base/parse.ts';
 import type { Idempotency } from '../process/state/idempotency.ts';
-import { type Identity, isAliveNow, wordsOf } from '../process/identity.ts';
+import { type Identity, isAliveNow, isExiting, readWords } from '../process/identity.ts';
 import { isJobId } from '../protocol/ids.ts';
 import {
   type TerminalBackend, type TerminalId, type TerminalReason, terminalBackends, terminalId, terminalReasons,
@@ -42,12 +42,14 @@ export function parseHolderTitle(
 /**
  * Whether the process may be the holder of that terminal: it has ended, or its title says so. Always `true` except on
  * Linux, which has the titles in `/proc`.
+ *
+ * @throws The system's error where it cannot look, for example for lack of file descriptors.
  */
 export function mayHold(id: string, holder: Identity): boolean {
   if (process.platform !== 'linux' || !isAliveNow(holder)) return true;
-  const [title = ''] = wordsOf(holder.pid);
-  // An empty title: it could not be read, for example for lack of file descriptors.
-  return title === '' || parseHolderTitle(title)?.id === id;
+  const [title = ''] = readWords(holder.pid);
+  // It has no title any more while it exits. A kernel thread never has one.
+  return parseHolderTitle(title)?.id === id || (title === '' && isExiting(holder.pid));
 }
 
 /** A hash that tells the terminals of one server from those of other servers on the machine. */

@@ -129,7 +129,11 @@ export class TerminalHandle {
     await this.#runOnce('resize', (link) => link.send({ kind: 'resize', ...size }));
   }
 
-  /** Ends the program and all that it started, also processes that it left behind. Resolves once they are gone. */
+  /**
+   * Ends the program and all that it started, also processes that it left behind. Resolves once they are gone.
+   *
+   * @throws ProblemError unavailable where its holder does not end in time: it hangs in the kernel, or is not ours.
+   */
   async end(): Promise<void> {
     // Where the holder cannot be reached, it is ended with everything in its terminal.
     const link = await this.#link().catch(() => undefined);
@@ -140,7 +144,11 @@ export class TerminalHandle {
     // One that was stopped leaves by itself once it runs again.
     const { holder } = this.record;
     if (await isAlive(holder)) sendSignal(holder.pid, this.#exit === undefined ? 'SIGKILL' : 'SIGCONT');
-    await this.#ended;
+    const exit = await this.learnEnd();
+    if (exit !== undefined) return;
+    throw new ProblemError(
+      'unavailable', `Cannot end terminal ${this.id}: its holder, process ${holder.pid}, does not end`,
+    );
   }
 
   /** Waits a while for the end of a terminal that is about to end. @returns How it ended. */
