@@ -1,6 +1,7 @@
 /** The settings: what is read from where, and what is refused. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { ParseError } from '../src/base/parse.ts';
@@ -123,6 +124,28 @@ test('updateRegistry() says what is wrong with the files of npm', (t) => {
     const config = load(t, { environment });
     throwsWith(() => config.updateRegistry(), { type: SourceError, message });
   }
+});
+
+test('a FIFO or an endless file in the place of a configuration is refused, and keeps nothing waiting', {
+  skip: process.platform === 'win32' ? 'there are no FIFOs' : false,
+}, (t) => {
+  const home = temporaryFolder(t);
+  const path = join(home, 'config', 'machine-sidecar', 'config.json');
+  mkdirSync(dirname(path), { recursive: true });
+  execFileSync('mkfifo', [path, join(home, 'npmrc')]);
+  // What went wrong: the server waited for a writer, without a word.
+  const environment = { HOME: home, XDG_CONFIG_HOME: join(home, 'config') };
+  throwsWith(() => loadConfig({}, environment), { type: ParseError, message: /config\.json.* is a FIFO, not a file/ });
+  for (const [npmrc, message] of [
+    [join(home, 'npmrc'), /^Cannot read .*npmrc is a FIFO, not a file/],
+    ['/dev/zero', /^Cannot read .*\/dev\/zero is longer than/],
+  ] as const) {
+    const config = load(t, { environment: { npm_config_userconfig: npmrc } });
+    throwsWith(() => config.updateRegistry(), { type: SourceError, message });
+  }
+  assert.equal(load(t, { environment: { npm_config_userconfig: '/dev/null' } }).updateRegistry().token, undefined);
+  symlinkSync('/dev/null', join(home, 'link'));
+  assert.equal(load(t, { environment: { npm_config_userconfig: join(home, 'link') } }).updateRegistry().token, undefined);
 });
 
 test('the key of the server may come by the names that orchestrators set', (t) => {

@@ -2,9 +2,9 @@
  * Reads the configuration from flags, then `SIDECAR_*` in the environment, then the config file, then defaults.
  * @module
  */
-import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorCode } from '../base/error-code.ts';
+import { readUserFile } from '../base/files/user-file.ts';
 import { ParseError, object, optional } from '../base/parse.ts';
 import { jobEnvironment } from '../process/environment/job-environment.ts';
 import type { Environment } from '../process/environment/secrets.ts';
@@ -173,7 +173,7 @@ function holdsSecret(address: unknown): boolean {
 function readConfigFile(filePath: string): { readonly [name: string]: unknown } {
   let content: string;
   try {
-    content = readFileSync(filePath, 'utf8');
+    content = readUserFile(filePath).toString();
   } catch (error) {
     // There is no config file.
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return {};

@@ -2,10 +2,11 @@
  * Finds how this machine runs services, and what our service is to run.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { errorCode } from '../../base/error-code.ts';
+import { readUserFile } from '../../base/files/user-file.ts';
 import { quote } from '../../base/text/shell-word.ts';
 import { type Config } from '../../config/config.ts';
 import { configOptions } from '../../config/settings.ts';
@@ -38,8 +39,16 @@ export function locateService(
 ): ServiceLocation {
   const owner = { scope, ...currentUser(config), home: config.jobEnvironment['HOME'] || homedir() };
   const file = supervisor.file(owner);
-  const installed = existsSync(file) ? readFileSync(file, supervisor.encoding).replace(/^\ufeff/, '') : undefined;
+  const installed = existsSync(file) ? readInstalled(file, supervisor.encoding) : undefined;
   return { supervisor, owner, file, installed };
+}
+
+function readInstalled(file: string, encoding: Supervisor['encoding']): string {
+  try {
+    return readUserFile(file).toString(encoding).replace(/^\ufeff/, '');
+  } catch (error) {
+    throw new CommandError(`Cannot read the service: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /** The scope that the flags choose; without a flag, that of the current user. @throws UsageError for both flags. */

@@ -2,7 +2,7 @@
  * `sidecar install`: installs the server as a service of the operating system.
  * @module
  */
-import { renameSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../../base/files/make-folder.ts';
 import { quote } from '../../base/text/shell-word.ts';
@@ -180,7 +180,8 @@ function writeAtomically(file: string, content: string, encoding: 'utf8' | 'utf1
   const beside = `${file}.${process.pid}`;
   try {
     makeFolder(dirname(file));
-    writeFileSync(beside, `${encoding === 'utf16le' ? '\ufeff' : ''}${content}`, { encoding, mode: 0o644 });
+    rmSync(beside, { force: true });
+    writeFileSync(beside, `${encoding === 'utf16le' ? '\ufeff' : ''}${content}`, { encoding, mode: 0o644, flag: 'wx' });
     renameSync(beside, file);
   } catch (error) {
     throw new CommandError(`Cannot write ${file}: ${(error as Error).message}`, { cause: error });

@@ -49,7 +49,12 @@ async function looksLikeDirectory(path: string): Promise<boolean> {
 async function readPackageFile(directory: string, signal: AbortSignal | undefined): Promise<string> {
   const file = join(directory, 'package.json');
   try {
-    const { size } = await stat(file);
+    const stats = await stat(file);
+    // Reading a directory fails by itself.
+    if (!stats.isFile() && !stats.isDirectory()) {
+      throw new SourceError('malformed', `Cannot use ${file}: it is not a file`);
+    }
+    const { size } = stats;
     if (size > maxBytes) throw new SourceError('too_large', `Cannot use ${file}: it is larger than ${maxBytes} bytes`);
     return await readFile(file, { encoding: 'utf8', ...(signal ? { signal } : {}) });
   } catch (error) {

@@ -2,10 +2,10 @@
  * The registry that this user's npm would use, from npm's configuration files.
  * @module
  */
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
+import { readUserFile } from '../../base/files/user-file.ts';
 import type { NpmProxySettings } from '../../proxy/rules.ts';
 import { SourceError } from '../errors.ts';
 import { type Registry, proxySettingsFrom, registryFrom } from './npmrc.ts';
@@ -57,10 +57,11 @@ function variable(environment: Variables, name: string): string | undefined {
 
 function readConfig(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readUserFile(path).toString();
   } catch (error) {
-    const code = errorCode(error) || 'unknown';
+    const code = errorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return '';
-    throw new SourceError('refused', `Cannot read ${path}: ${code}; make it readable for this user`, { cause: error });
+    const why = code || (error as Error).message;
+    throw new SourceError('refused', `Cannot read ${path}: ${why}; make it readable for this user`, { cause: error });
   }
 }

@@ -1,7 +1,8 @@
 /** Where releases come from: a registry, a manifest, this machine. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createPublicKey, randomBytes, verify } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -296,5 +297,8 @@ describe('localSource()', () => {
     assert.equal((await localSource(write('cut.tgz', whole.subarray(0, 90_000))).find({})).version, '1.2.3');
     mkdirSync(join(folder, 'package.json'));
     await assert.rejects(localSource(folder).find({}), { code: 'EISDIR' });
+    rmdirSync(join(folder, 'package.json'));
+    execFileSync('mkfifo', [join(folder, 'package.json')]);
+    await fails(localSource(folder).find({}), 'malformed', /it is not a file/);
   });
 });
