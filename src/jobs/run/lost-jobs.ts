@@ -15,7 +15,7 @@ const lostGraceMs = 5000;
 
 export interface LostJobsOptions {
   readonly stateDir: string;
-  readonly store: Pick<JobStore, 'isAbsent'>;
+  readonly store: Pick<JobStore, 'isGone'>;
   readonly isKnown: (id: JobId) => boolean;
   readonly log: Log;
 }
@@ -41,21 +41,21 @@ export class LostJobs {
   }
 
   /**
-   * Ends the running jobs whose directory is gone. Processes that a deleted job left running are not among them, as
-   * no launcher waits for them.
+   * Ends the running jobs whose directory or record is gone, even where a job has itself noted an exit. Processes that
+   * a job left running are not among them, as no launcher waits for them.
    *
    * @param known Jobs that are being ended already.
    */
-  async terminateAbsent(known: readonly JobId[]): Promise<void> {
+  async terminateRunning(known: readonly JobId[]): Promise<void> {
     const { log, stateDir, store, isKnown } = this.#options;
     try {
       for (const { mark: id, leader } of await launchedIn(stateDir)) {
         if (!isJobId(id) || known.includes(id) || isKnown(id)) continue;
         // A job of this server may have ended and been deleted since the look.
-        if (store.isAbsent(id) && isAliveNow(leader)) void this.terminate({ id, leader });
+        if (store.isGone(id) && isAliveNow(leader)) void this.terminate({ id, leader });
       }
     } catch (error) {
-      log.warn('cannot look for jobs whose directory is gone', { error });
+      log.warn('cannot look for jobs whose record is gone', { error });
     }
   }
 }

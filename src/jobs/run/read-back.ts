@@ -33,5 +33,5 @@ export async function readBack(
   for (const id of lost) void lostJobs.terminate({ id, leader: undefined });
   onRead(jobs.at(-1)?.job.id);
   await reconcile(jobs, { store, runner, log, now });
-  void lostJobs.terminateAbsent(lost);
+  void lostJobs.terminateRunning(lost);
 }

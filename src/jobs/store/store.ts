@@ -34,7 +34,7 @@ import { Trash } from '../../process/state/trash.ts';
 import type { JobRecord, JobState } from '../job.ts';
 import { type ParseProgram, type RecordParser, recordParser } from './record.ts';
 import { storageProblem } from './storage-problem.ts';
-import { type StoredJobs, readStoredJobs, unfinishedPrefix } from './stored-jobs.ts';
+import { type StoredJobs, isJobGone, readStoredJobs, unfinishedPrefix } from './stored-jobs.ts';
 
 /** The content of a complete exit file. */
 export interface ExitNote {
@@ -166,13 +166,9 @@ export class JobStore {
     }
   }
 
-  /** Whether nothing has the name of the job's directory. */
-  isAbsent(id: JobId): boolean {
-    try {
-      return statFile(this.directory(id)) === undefined;
-    } catch {
-      return false;
-    }
+  /** Whether the directory or the record of the job is gone, or was replaced. */
+  isGone(id: JobId): boolean {
+    return isJobGone(this.directory(id));
   }
 
   /** What the job's own process wrote about itself; `undefined` until it did. */

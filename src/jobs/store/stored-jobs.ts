@@ -97,26 +97,46 @@ function discardUntouched(
   }
 }
 
-/**
- * Whether something has replaced the directory, or the record of a job that has not ended, or the server may not read
- * them. A complete record that only this version does not understand may be that of a later version.
- *
- * @param found.value What `job.json` holds; `undefined`: `error` says why that is unknown.
- */
+/** What was found in the record of a job. */
+interface FoundRecord {
+  /** What `job.json` holds; `undefined`: `error` says why that is unknown. */
+  readonly value: unknown;
+  readonly error: unknown;
+}
+
+/** Whether a job that may run is gone, see {@link isGone}. */
 function isLost(
-  id: JobId,
-  { value, error }: { readonly value: unknown; readonly error: unknown },
-  { folder, hasExit }: Pick<StoredJobsSource<unknown>, 'folder' | 'hasExit'>,
+  id: JobId, found: FoundRecord, { folder, hasExit }: Pick<StoredJobsSource<unknown>, 'folder' | 'hasExit'>,
 ): boolean {
   try {
-    if (statFile(join(folder, id))?.isDirectory() !== true) return true;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return false;
-    const isNoRecord = value !== undefined || error instanceof ParseError || isUnreadable(error);
-    return isNoRecord && !hasExit(id);
+    return isGone(join(folder, id), found) && !hasExit(id);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the directory or the record of a job is gone, or was replaced. */
+export function isJobGone(directory: string): boolean {
+  try {
+    return isGone(directory, { value: readJson(join(directory, 'job.json'), recordBounds), error: undefined });
+  } catch (error) {
+    return isGone(directory, { value: undefined, error });
+  }
+}
+
+/**
+ * Whether something has replaced the directory or the record, or the server may not read them. A record of this job
+ * that only this version does not understand may be that of a later version.
+ */
+function isGone(directory: string, { value, error }: FoundRecord): boolean {
+  try {
+    if (statFile(directory)?.isDirectory() !== true) return true;
   } catch {
     // EACCES: the jobs directory itself cannot be searched, which says nothing about any of its jobs.
     return false;
   }
+  if (value !== undefined) return (value as { readonly jobId?: unknown } | null)?.jobId !== basename(directory);
+  return error instanceof ParseError || isUnreadable(error);
 }
 
 /** Whether a directory holds only what is prepared for a job, all of it but stdin empty. */

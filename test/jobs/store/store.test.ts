@@ -87,11 +87,14 @@ describe('JobStore', () => {
     const { skipped: [large], lost } = storeIn(stateDir).readAll(whole);
     assert.deepEqual([lost, mock.callCount()], [[id(1)], 0]);
     assert.match(large?.why ?? '', /job\.json holds more than/);
-    put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: 'of another kind' }) });
+    put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: id(1), isLater: true }) });
     const later = storeIn(stateDir).readAll(whole);
     assert.deepEqual([later.skipped.map(({ name }) => name), later.lost, mock.callCount()], [[id(1)], [], 1]);
-    put(stateDir, id(1), { 'job.json': '[]' });
-    assert.deepEqual(storeIn(stateDir).readAll(whole).lost, [id(1)]);
+    // What went wrong: any object counted as a record of a later version, so what the job ran was left alone.
+    for (const content of ['[]', '{}', 'null', '{"jobId":"of another kind"}', JSON.stringify(record(2))]) {
+      put(stateDir, id(1), { 'job.json': content });
+      assert.deepEqual(storeIn(stateDir).readAll(whole).lost, [id(1)], content);
+    }
   });
 
   it('removes what a server left that was killed before it had taken on the job, and nothing else', async (t) => {
