@@ -1,6 +1,6 @@
 /** A server that may open few files: jobs wait, none is refused or lost, and `/health` is always answered. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,12 @@ import { Sidecar } from '../../src/client/client.ts';
 import { capacityWithin, readersWithin, reservedConnections } from '../../src/process/open-files.ts';
 import { readOwner } from '../../src/process/state/lock.ts';
 import type { Health } from '../../src/protocol/health.ts';
-import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder } from '../support/server.ts';
+import type { Problem } from '../../src/protocol/problem.ts';
+import { ask, run } from '../support/client.ts';
+import {
+  atEnd, cancelAll, endProcesses, environmentOf, key, program, spawnServer, temporaryFolder,
+} from '../support/server.ts';
+import { terminalless } from '../support/terminal.ts';
 import { until } from '../support/wait.ts';
 
 const jobs = 500;
@@ -59,6 +64,35 @@ describe('a start of a server that may open few files', { skip: process.platform
       await until(() => readdirSync(join(state, folder)).length === 0 && !existsSync(join(state, 'trash')), { what: 'they are gone' });
     });
   }
+});
+
+it('a server that may open no more files says so, whatever it is asked for', {
+  skip: existsSync('/usr/bin/prlimit') ? terminalless : 'there is no prlimit(1)',
+}, async (t) => {
+  // What went wrong: output that could not be opened was a 500, and a holder that could not be started "not iterable".
+  const server = await spawnServer(t);
+  await run(server, { command: 'echo ok' });
+  const used = readdirSync(`/proc/${server.pid}/fd`).length;
+  const before = Number(/^Max open files +(\d+)/m.exec(readFileSync(`/proc/${server.pid}/limits`, 'latin1'))?.[1]);
+  const limitTo = (soft: number): void => {
+    execFileSync('prlimit', ['--pid', String(server.pid), `--nofile=${soft}:`]);
+  };
+  const refused: Problem[] = [];
+  for (let soft = used - 2; soft < used + 12; soft += 1) {
+    limitTo(soft);
+    for (const [line, body] of [['POST /exec?wait=10', { command: 'echo ok' }], ['POST /terminals', { command: 'true' }]] as const) {
+      // The connection itself may not be accepted.
+      const answer = await ask(server, line, { body }).catch(() => undefined);
+      if (answer !== undefined && answer.status >= 400) refused.push(answer.problem);
+    }
+  }
+  limitTo(before);
+  assert.ok(refused.length > 0);
+  for (const { status, detail } of refused) {
+    assert.equal(status, 503, detail);
+    assert.match(detail, /file descriptors|EMFILE|ended without a result/);
+  }
+  assert.equal((await run(server, { command: 'echo ok' })).stdout, 'ok\n');
 });
 
 interface Limited {

@@ -3,6 +3,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { dirname, join } from 'node:path';
@@ -24,7 +25,7 @@ const startMs = 15_000;
  */
 const memoryFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0'];
 
-/** Resolves once the program runs. @throws Error where it cannot be started. */
+/** Resolves once the program runs. @throws The system's error, such as EMFILE; Error where it cannot be started. */
 export async function startHolder(
   config: HolderConfig,
   env: { readonly [name: string]: string },
@@ -38,6 +39,8 @@ export async function startHolder(
   } finally {
     closeSync(log);
   }
+  // Where no file descriptors are left, the child has no streams; the reason follows.
+  if (child.pid === undefined) throw (await once(child, 'error') as [Error])[0];
   withJobPriority(child.pid);
   child.unref();
   const [stdin, , , results] = child.stdio as unknown as [Writable, null, null, Readable];

@@ -10,6 +10,7 @@ import { isDiskFull } from '../../base/files/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Log } from '../../base/log.ts';
 import { markName } from '../../process/descendants.ts';
+import { exhaustionProblem } from '../../process/exhaustion-problem.ts';
 import { loginShell } from '../../process/environment/user.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../../process/state/idempotency.ts';
 import { ticksNow } from '../../process/identity.ts';
@@ -315,6 +316,9 @@ export class Terminals {
 
 function startProblem(error: unknown): Error {
   if (error instanceof ProblemError || error instanceof ParseError) return error;
-  const detail = `Cannot open a terminal: ${(error as Error).message}`;
+  const action = 'Cannot open a terminal';
+  const shortage = exhaustionProblem(action, error);
+  if (shortage !== undefined) return shortage;
+  const detail = `${action}: ${(error as Error).message}`;
   return new ProblemError(isDiskFull(error) ? 'storage_full' : 'unavailable', detail, { cause: error });
 }
