@@ -32,7 +32,7 @@ export async function leftGroups({ isShellMark, jobDirectory, before }: LeftBy):
     return directory !== undefined && parseProcessNote(readQuietly(directory, 'process'))?.identity.pid === groupId;
   };
   const groups = new Set(all.flatMap(({ stat: { groupId, startTime }, mark }) =>
-    mark !== undefined && Number(startTime) < before && isLeft(mark, groupId) ? [groupId] : []));
+    mark !== undefined && Number(startTime) <= before && isLeft(mark, groupId) ? [groupId] : []));
   // No process has the start time of one that has ended.
   return [...groups].map((pid) => ({ pid, startTime: startTimes.get(pid) ?? '' }));
 }
