@@ -70,7 +70,7 @@ function planFor(number: number, folder: string): Plan {
       request: sh('echo waiting; exec sleep 1000', { timeout: 3 }),
       expected: { status: 'timeout', reason: 'timeout', timedOut: true, exitCode: 143 }, stdout: 'waiting\n',
     }),
-    () => ({ request: sh(`(${gate('up')}; echo late) & echo done`), expected: exits(0), stdout: 'done\nlate\n' }),
+    () => ({ request: sh(`echo done; (${gate('up')}; echo late) &`), expected: exits(0), stdout: 'done\nlate\n' }),
     () => ({
       request: sh('trap "" TERM; echo deaf; while :; do sleep 0.05; done'), stdout: 'deaf\n',
       expected: { status: 'failed', reason: 'cancelled', exitCode: 137 },
