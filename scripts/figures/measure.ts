@@ -110,7 +110,7 @@ function tests(root: string): Figure[] {
   return [
     figure('files of tests', found.length, 'one for each idea'),
     figure('tests that they declare', declared, 'more'),
-    figure('last npm test', lastRun(root), '10 minutes or less'),
+    figure('last npm test', lastRun(root), '5 minutes or less'),
   ];
 }
 
