@@ -67,6 +67,29 @@ test('a session whose directory has gone can be deleted, and its shell ends', op
   }
 });
 
+test('a session is not told of the end of the shell that had its key before', {
+  ...options, skip: process.platform === 'linux' ? false : 'needs /proc',
+}, async (t) => {
+  const server = await spawnServer(t);
+  const pidOfShell = async (): Promise<number> => {
+    const { jobId } = await finished(server, await submit(server, inSession('same', 'echo $$')));
+    return Number((await bytesOf(server, jobId)).toString());
+  };
+  const old = await pidOfShell();
+  const launcher = readStat(old)?.parentPid ?? 0;
+  atEnd(t, () => { sendSignal(launcher, 'SIGCONT'); });
+  sendSignal(launcher, 'SIGSTOP');
+  assert.equal((await ask(server, 'DELETE /sessions/same')).status, 200);
+  assert.notEqual(await pidOfShell(), old);
+  sendSignal(launcher, 'SIGCONT');
+  await until(() => !isPidAlive(old) && readStat(launcher)?.state === 'S', { what: 'its launcher has noted its end' });
+  await finished(server, await submit(server, inSession('same', 'kill -9 $$')));
+  const [folder = ''] = readdirSync(join(server.stateDir, 'shells'));
+  const exit = join(server.stateDir, 'shells', folder, 'run-1', 'exit');
+  await until(() => existsSync(exit), { what: 'the end of the second shell is noted' });
+  assert.equal(readFileSync(exit, 'utf8'), '137\n');
+});
+
 /** Whether anything runs in these process groups. */
 async function isLeft(groups: readonly number[]): Promise<boolean> {
   return (await liveProcesses()).some(({ groupId }) => groups.includes(groupId));

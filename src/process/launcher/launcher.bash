@@ -92,7 +92,7 @@ sc_run() {
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
     126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
   esac
-  sc_plain "$sc_d/exit" && echo "$sc_c" >>"$sc_d/exit" # else the server alone is told
+  sc_plain "$sc_d/exit" && sc_same && echo "$sc_c" >>"$sc_d/exit" # else the server alone is told
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
@@ -117,6 +117,16 @@ sc_claimed() {
   # A text that names no process does not say that one has the job.
   case $sc_first in nobody) return ;; *[!0-9]*) return 1 ;; esac
   [ "${sc_first:-$sc_p}" != "$sc_p" ]
+} 2>/dev/null
+# Whether the directory of a shell is still the same: a new session of its key has one of that name.
+sc_same() {
+  case $sc_d in */run-*) ;; *) return ;; esac
+  sc_plain "$sc_d/process" || return 0 # a job has replaced it
+  [ -s "$sc_d/process" ] || [ "$sc_c" = 126 ] || return
+  sc_first=$(command -p head -c 256 "$sc_d/process")
+  sc_first=${sc_first%%[[:space:]]*}
+  case $sc_first in *[!0-9]*) return ;; esac
+  [ "${sc_first:-$sc_p}" = "$sc_p" ]
 } 2>/dev/null
 # The job may have put a FIFO there, on which an open would wait, a link or a device, or a link in the place of the
 # directory or, if that is of a shell, of its session's directory.
