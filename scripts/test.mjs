@@ -45,12 +45,13 @@ const silenceMs = 30_000;
 const found = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
 const files = inOrder(found.filter((file) => !isSoak || hasSoak(file)));
 const isLive = files.length === 1;
-const compiledFormOf = compileTests(root);
 
 // Everything that the run makes is in this folder, so that what it leaves behind can be found.
 const folder = mkdtempSync(join(isSoak ? tmpdir() : quickFolder() ?? tmpdir(), 'sidecar-run-'));
 // Servers that run as other users need to reach their own folders in it.
 chmodSync(folder, 0o711);
+const elsewhere = join(root, '.setup', `elsewhere-${process.pid}`);
+const compiledForms = compileTests(root, files, elsewhere);
 
 const beganAt = performance.now();
 const running = new Map();
@@ -80,7 +81,7 @@ clearInterval(heartbeat);
 const left = await leftovers(folder);
 summarize();
 if (words.length === 0) noteRun({ seconds: (performance.now() - beganAt) / 1000, exitCode: process.exitCode ?? 0 });
-rmSync(folder, { recursive: true, force: true });
+for (const made of [folder, elsewhere]) rmSync(made, { recursive: true, force: true });
 
 /**
  * A folder in memory. Much of what the tests do is to create and remove files, which takes a disk as much of the
@@ -115,7 +116,7 @@ function noteRun(outcome) {
 /** Runs one file in a process of its own. */
 async function run(file) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--enable-source-maps', ...options, compiledFormOf(file)], {
+  const child = spawn(process.execPath, ['--enable-source-maps', ...options, compiledForms.get(file)], {
     cwd: root, env: { ...process.env, TMPDIR: folder, ...(isSoak ? { SIDECAR_TEST_SOAK: '1' } : {}) },
   });
   running.set(file, child);

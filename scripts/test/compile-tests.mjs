@@ -6,26 +6,27 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
+const { factory } = ts;
 const options = {
   module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, verbatimModuleSyntax: true, inlineSourceMap: true,
 };
-const specifier = /(\bfrom |\bimport |\bimport\()'(\.\.?\/[^'\n]+)'/g;
 
 /**
  * Compiles each test that has changed since the last time.
  *
- * @returns Where the compiled form of a test is: `test/base/log.test.ts` → its path.
+ * @param files The tests that are asked for, relative to `root`; one that is elsewhere is compiled into `folder`.
+ * @returns Where the compiled form of each of them is.
  */
-export function compileTests(root) {
+export function compileTests(root, files, folder) {
   const outDir = join(root, '.setup', 'tests');
   const salt = readFileSync(fileURLToPath(import.meta.url));
   const made = new Set();
   // Some tests are about the scripts.
-  for (const file of ['test', 'scripts'].flatMap((folder) => sourcesIn(join(root, folder), '.ts'))) {
+  for (const file of ['test', 'scripts'].flatMap((part) => sourcesIn(join(root, part), '.ts'))) {
     const out = compiled(outDir, relative(root, file));
     made.add(out);
     const source = readFileSync(file, 'utf8');
@@ -33,19 +34,49 @@ export function compileTests(root) {
     if (existsSync(out) && readFileSync(out, 'utf8').endsWith(stamp)) continue;
     mkdirSync(dirname(out), { recursive: true });
     // Another run of the tests may be reading it.
-    writeFileSync(`${out}.${process.pid}`, compile(root, outDir, file, source) + stamp);
+    writeFileSync(`${out}.${process.pid}`, compile({ root, outDir, file, source }) + stamp);
     renameSync(`${out}.${process.pid}`, out);
   }
   for (const old of sourcesIn(outDir, '.js')) if (!made.has(old)) rmSync(old);
-  return (test) => compiled(outDir, test);
+  return new Map(files.map((file, index) => {
+    const out = compiled(outDir, relative(root, resolve(root, file)));
+    if (made.has(out)) return [file, out];
+    const elsewhere = join(folder, `test-${index}.js`);
+    mkdirSync(folder, { recursive: true });
+    const source = readFileSync(join(root, file), 'utf8');
+    writeFileSync(elsewhere, compile({ root, outDir, file: resolve(root, file), source }));
+    return [file, elsewhere];
+  }));
 }
 
-function compile(root, outDir, file, source) {
+function compile({ root, outDir, file, source }) {
   const sourceRoot = pathToFileURL(dirname(file)).href;
-  const { outputText } = ts.transpileModule(source, { fileName: file, compilerOptions: { ...options, sourceRoot } });
-  return outputText
-    .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(file).href))
-    .replace(specifier, (_, before, path) => `${before}'${addressOf(root, outDir, join(dirname(file), path))}'`);
+  const { outputText } = ts.transpileModule(source, {
+    fileName: file, compilerOptions: { ...options, sourceRoot },
+    transformers: { before: [(context) => (tree) => withAddresses(tree, context, { root, outDir, file })] },
+  });
+  return outputText;
+}
+
+/** The module with the address of each module that it imports, and its own, which are elsewhere once it is compiled. */
+function withAddresses(tree, context, { root, outDir, file }) {
+  const addressed = (specifier) => (ts.isStringLiteral(specifier) && /^\.\.?\//.test(specifier.text)
+    ? factory.createStringLiteral(addressOf(root, outDir, join(dirname(file), specifier.text)), true)
+    : specifier);
+  const visit = (node) => {
+    if (ts.isImportDeclaration(node)) {
+      const { modifiers, importClause, moduleSpecifier, attributes } = node;
+      return factory.updateImportDeclaration(node, modifiers, importClause, addressed(moduleSpecifier), attributes);
+    }
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      return factory.updateCallExpression(node, node.expression, undefined, node.arguments.map(addressed));
+    }
+    if (ts.isPropertyAccessExpression(node) && node.getText(tree) === 'import.meta.url') {
+      return factory.createStringLiteral(pathToFileURL(file).href, true);
+    }
+    return ts.visitEachChild(node, visit, context);
+  };
+  return ts.visitNode(tree, visit);
 }
 
 /** The URL by which compiled tests import a module. */
