@@ -1,8 +1,8 @@
 /**
  * Limits connections without the key: all of them together get a part of the connections, each source a part of that,
- * and the one that was idle longest is closed for a new one. Like MaxStartups and PerSourceMaxStartups of
- * sshd_config(5), except that a new connection is always accepted. Clients that have shown the key keep their
- * connections.
+ * and the one that was idle longest is closed for a new one: of the source that has the most, if that is much. Like
+ * MaxStartups and PerSourceMaxStartups of sshd_config(5), except that a new connection is always accepted. Clients that
+ * have shown the key keep their connections.
  * @module
  */
 import { sourceOf } from '../auth/source.ts';
@@ -33,9 +33,12 @@ const freshMs = 1_000;
 
 export class ConnectionSlots {
   readonly #limits: SlotLimits;
+  /** All of those below, ordered by last use. */
+  readonly #all = new Set<ConnectionSlot>();
   /** By source, each set ordered by last use. */
   readonly #bySource = new Map<string, Set<ConnectionSlot>>();
-  #unauthenticated = 0;
+  /** Those of them with more than half of what a source may have. */
+  readonly #crowds = new Set<ReadonlySet<ConnectionSlot>>();
   /** How many were closed for others. */
   evicted = 0;
 
@@ -44,7 +47,7 @@ export class ConnectionSlots {
   }
 
   get unauthenticated(): number {
-    return this.#unauthenticated;
+    return this.#all.size;
   }
 
   /** Adds a new connection, and closes others above the limits. */
@@ -52,9 +55,11 @@ export class ConnectionSlots {
     const slot: ConnectionSlot = {
       source: sourceOf(address), isAuthenticated: false, usedAt: performance.now(), isBusy, end,
     };
-    const own = this.#bySource.get(slot.source);
-    if (own !== undefined && own.size >= this.#limits.unauthenticatedPerSource) this.#evictFrom(own, freshMs);
-    else if (this.#unauthenticated >= this.#limits.unauthenticated) this.#evictFrom(this.#largest(), freshMs);
+    // Fresh connections may have gone past a limit: two for each new one bring that down.
+    for (let closed = 0; closed < 2; closed += 1) {
+      const crowd = this.#crowdFor(slot);
+      if (crowd !== undefined) this.#evictFrom(crowd, freshMs);
+    }
     this.#add(slot);
     return slot;
   }
@@ -64,8 +69,10 @@ export class ConnectionSlots {
     if (slot.isAuthenticated) return;
     const own = this.#bySource.get(slot.source);
     if (own?.delete(slot) !== true) return;
+    this.#all.delete(slot);
     slot.usedAt = performance.now();
     own.add(slot);
+    this.#all.add(slot);
   }
 
   /** Records that the key was shown on the connection. */
@@ -78,33 +85,46 @@ export class ConnectionSlots {
   release(slot: ConnectionSlot): void {
     const own = this.#bySource.get(slot.source);
     if (own?.delete(slot) !== true) return;
-    this.#unauthenticated -= 1;
+    this.#all.delete(slot);
+    if (!this.#isCrowd(own)) this.#crowds.delete(own);
     if (own.size === 0) this.#bySource.delete(slot.source);
   }
 
-  /** Closes a connection of the source that has the most. @returns whether one was closed. */
+  /** Closes a connection for a new one. @returns whether one was closed. */
   evict(): boolean {
     const before = this.evicted;
-    this.#evictFrom(this.#largest(), 0);
+    this.#evictFrom(this.#crowd(), 0);
     return this.evicted > before;
   }
 
-  /** The connections of the source that has the most, of those of which one can be closed if there are any. */
-  #largest(): Set<ConnectionSlot> {
-    let largest = new Set<ConnectionSlot>();
-    let queued = largest;
-    for (const own of this.#bySource.values()) {
-      if (own.size > largest.size && hasUnqueued(own)) largest = own;
-      else if (own.size > queued.size) queued = own;
+  /** The connections of which one is to be closed for a new one; `undefined`: the limits allow it. */
+  #crowdFor({ source }: ConnectionSlot): ReadonlySet<ConnectionSlot> | undefined {
+    const own = this.#bySource.get(source);
+    if (own !== undefined && own.size >= this.#limits.unauthenticatedPerSource) return own;
+    return this.#all.size >= this.#limits.unauthenticated ? this.#crowd() : undefined;
+  }
+
+  /**
+   * The connections of the source that has the most. Where none has much, all: against attackers with an address for
+   * each connection, a client that has two would have the most.
+   */
+  #crowd(): ReadonlySet<ConnectionSlot> {
+    let largest: ReadonlySet<ConnectionSlot> | undefined;
+    for (const crowd of this.#crowds) {
+      if (crowd.size > (largest?.size ?? 0) && hasUnqueued(crowd)) largest = crowd;
     }
-    return largest.size > 0 ? largest : queued;
+    return largest ?? this.#all;
+  }
+
+  #isCrowd(own: ReadonlySet<ConnectionSlot>): boolean {
+    return own.size > this.#limits.unauthenticatedPerSource / 2;
   }
 
   /**
    * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
    * time. One on which a request waits for its turn is closed only where the server is full and there is no other.
    */
-  #evictFrom(own: Set<ConnectionSlot>, minIdleMs: number): void {
+  #evictFrom(own: ReadonlySet<ConnectionSlot>, minIdleMs: number): void {
     let victim: ConnectionSlot | undefined;
     for (const slot of own) {
       if (slot.isQueued?.() === true) continue;
@@ -121,14 +141,15 @@ export class ConnectionSlots {
   }
 
   #add(slot: ConnectionSlot): void {
-    const own = this.#bySource.get(slot.source);
-    if (own === undefined) this.#bySource.set(slot.source, new Set([slot]));
-    else own.add(slot);
-    this.#unauthenticated += 1;
+    const own = this.#bySource.get(slot.source) ?? new Set();
+    this.#bySource.set(slot.source, own);
+    own.add(slot);
+    this.#all.add(slot);
+    if (this.#isCrowd(own)) this.#crowds.add(own);
   }
 }
 
-function hasUnqueued(slots: Set<ConnectionSlot>): boolean {
+function hasUnqueued(slots: ReadonlySet<ConnectionSlot>): boolean {
   for (const slot of slots) if (slot.isQueued?.() !== true) return true;
   return false;
 }

@@ -57,6 +57,33 @@ for (const [name, sources] of [['one address', 1], ['many addresses', 300]] as c
   });
 }
 
+test('a client with a few connections keeps them where each attacker has one', () => {
+  const slots = new ConnectionSlots({ unauthenticated: 40, unauthenticatedPerSource: 20 });
+  const closed: string[] = [];
+  const take = (source: string): unknown => slots.take(source, { isBusy: () => false, end: () => { closed.push(source); } });
+  for (let index = 1; index <= 80; index += 1) take(`127.0.1.${index}`);
+  for (let index = 0; index < 10; index += 1) take('127.0.0.9');
+  // The server is full: for each new connection another is closed.
+  for (let index = 0; index < 80; index += 1) assert.equal(slots.evict(), true);
+  // What went wrong: the client with two connections had the most, and lost one for each new attacker.
+  assert.deepEqual(closed, Array.from({ length: 80 }, (_, index) => `127.0.1.${index + 1}`));
+  assert.equal(slots.unauthenticated, 10);
+});
+
+test('new connections bring down what a burst of them has taken beyond the limits', (t) => {
+  let nowMs = 0;
+  t.mock.method(performance, 'now', () => nowMs);
+  const slots = new ConnectionSlots({ unauthenticated: 40, unauthenticatedPerSource: 20 });
+  const take = (source: string): unknown => slots.take(source, { isBusy: () => false, end: () => undefined });
+  for (let index = 0; index < 100; index += 1) take('127.0.1.1');
+  assert.equal(slots.unauthenticated, 100, 'all of them may be about to send a request');
+  for (let index = 0; index < 120; index += 1) {
+    nowMs += 100;
+    take('127.0.1.1');
+  }
+  assert.equal(slots.unauthenticated, 20);
+});
+
 test('clients without the key that ask again before they read an answer give way', async (t) => {
   // What went wrong: a request behind an unread answer counted as one whose turn comes soon, and kept its connection.
   const answers = { calls: 0 };
