@@ -1,6 +1,6 @@
 /** A machine that is kept current for years: nothing of a hundred updates is left but the last versions. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { temporaryFolder } from '../support/server.ts';
@@ -34,13 +34,15 @@ describe(`${updates} updates in a row`, { skip: process.platform === 'linux' ? f
     const timing = { probationMs: 100, leastProbationMs: 50 };
     const server = await spawnWrapper(t, { timing, flags: { 'update-source': source } });
     const { jobId } = await server.client.exec({ command: `while [ ! -e '${folder}/gate' ]; do sleep 0.2; done; exit 7`, timeout: null });
+    const fifos = join(server.stateDir, 'fifos');
     const traces = (): Traces => ({
       processes: processesOf(server.stateDir),
       wrapperDescriptors: descriptorsOf(server.wrapper.pid),
       serverDescriptors: descriptorsOf(server.server()?.pid),
       files: readdirSync(server.stateDir, { recursive: true }).map(String).filter((name) => !/^(?:versions|fifos)\//.test(name))
         .map((name) => name.replace(/(?<=^keepers\/).+/, '<of a server>')).sort(),
-      fifoFolders: readdirSync(join(server.stateDir, 'fifos')).length,
+      // A server that has just started has none yet.
+      fifoFolders: existsSync(fifos) ? readdirSync(fifos).length : 0,
       wrapperMemory: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.wrapper.pid}/status`, 'utf8'))?.[1]) / 1000,
     });
     const seen: Traces[] = [];
