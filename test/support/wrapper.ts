@@ -6,15 +6,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { Sidecar } from '../../src/client/client.ts';
 import type { Flags } from '../../src/config/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
 import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { WrapperTimings } from '../../src/wrapper/restart-decision.ts';
-import { entry, tgz } from './tarball.ts';
+import { archive, entry } from './tarball.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
 import { until } from './wait.ts';
 
@@ -151,18 +152,37 @@ export type Edits = { readonly [path: string]: string | ((content: string) => st
 
 /** The package as it is built here, as a release of that version. */
 export function release(version: string, edits: Edits = {}): Buffer {
-  const names = ['package.json', ...filesIn(join(root, 'dist')).filter((name) => /\.c?js$/.test(name)).map((name) => `dist/${name}`)];
-  const files = names.map((name) => {
-    const content = readFileSync(join(root, name), 'utf8');
+  const files = [...packageFiles()].map(([name, content]) => {
     const edit = edits[name];
     const edited = typeof edit === 'function' ? edit(content) : edit ?? content;
     return entry(`package/${name}`, { content: name === 'package.json' ? edited.replace(/"version": "[^"]*"/, `"version": "${version}"`) : edited });
   });
-  return tgz(...files);
+  // Quickly rather than small: it is made for one update.
+  return gzipSync(archive(...files), { level: 1 });
 }
 
-function filesIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true }).filter((one) => one.isFile())
-    // Node 24 has no `path` any more, Node 20.11 no `parentPath` yet.
-    .map((one) => relative(folder, join(one.parentPath ?? one.path, one.name)));
+let found: ReadonlyMap<string, string> | undefined;
+
+/** What a package holds, by path: the command, and each other program with the modules that it loads. */
+function packageFiles(): ReadonlyMap<string, string> {
+  if (found !== undefined) return found;
+  const files = new Map<string, string>();
+  const add = (name: string): string => {
+    files.set(name, readFileSync(join(root, name), 'utf8'));
+    return files.get(name) ?? '';
+  };
+  const addModule = (name: string): void => {
+    if (files.has(name)) return;
+    for (const [, path = ''] of add(name).matchAll(/(?:from |import\(|import )["'](\.[^"']+)["']/g)) addModule(join(dirname(name), path));
+  };
+  for (const name of ['package.json', 'dist/cli/main.js']) add(name);
+  for (const path of readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })) {
+    const name = join('dist', path);
+    if (name.endsWith('.cjs')) add(name);
+    if (!name.endsWith('.js')) continue;
+    const program = /\bownProgram\(import\.meta\.url, '([^']+)'\)/.exec(readFileSync(join(root, name), 'utf8'))?.[1];
+    if (program !== undefined) addModule(join(dirname(name), `${program}.js`));
+  }
+  found = files;
+  return files;
 }
