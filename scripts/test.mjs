@@ -31,7 +31,7 @@ const paths = words.filter((word) => !word.startsWith('-'));
 const isSoak = words.includes('--soak');
 const isVerbose = words.includes('--verbose') || paths.length > 0;
 // Tests wait for processes more than they compute. With more than this, one that computes delays others past bounds.
-const usualConcurrency = 2 * availableParallelism();
+const usualConcurrency = Math.ceil((isSoak ? 1.5 : 2) * availableParallelism());
 const concurrency = Number(valueOf('concurrency') ?? valueOf('test-concurrency') ?? usualConcurrency);
 const ours = /^--(soak|verbose|(test-)?concurrency=.*)$/;
 const options = words.filter((word) => word.startsWith('-') && !ours.test(word));
