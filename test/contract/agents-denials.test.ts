@@ -77,7 +77,7 @@ test(`an agent that does ${10 * times} things unasked through the server`, async
     const asked = steps.map(([, what], index) => [what, index] as const).filter(([what]) => what === 'write' || what === 'run');
     for (const [n] of asked.entries()) {
       const { pendingPermissions: [pending] = [] } = await reaches(server, id, `question ${n}`, ({ permissionsAsked }) => permissionsAsked === n + 1);
-      await reply(server, id, pending?.permissionId ?? '', { decision: n % 3 === 0 ? 'deny' : 'approve' });
+      assert.equal((await reply(server, id, pending?.permissionId ?? '', { decision: n % 3 === 0 ? 'deny' : 'approve' })).status, 200);
     }
     const isApproved = new Map(asked.map(([, index], n) => [index, n % 3 !== 0]));
     const job = await finished(server, id);

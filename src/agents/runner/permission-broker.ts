@@ -227,11 +227,13 @@ export class PermissionBroker {
       { readonly sandbox: Sandbox; readonly signals: readonly AbortSignal[]; readonly reason: string },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const permissionId = randomUUID();
-    this.#denials.countRequest();
     const report = (decision: string, reason: string): void => this.#options.emit(
       { type: 'permission', permissionId, decision, reason, question },
     );
-    const remembered = this.#rememberedAnswer(question, await contextOf(question, sandbox));
+    const context = await contextOf(question, sandbox);
+    // In the turn in which it becomes pending: a client that sees it counted finds it.
+    this.#denials.countRequest();
+    const remembered = this.#rememberedAnswer(question, context);
     if (remembered?.type === 'selected') {
       report(remembered.optionId, remembered.reason);
       return remembered;

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setImmediate as afterThisTurn } from 'node:timers/promises';
+import { questionOf } from '../../../src/agents/permissions/question.ts';
 import { PermissionBroker } from '../../../src/agents/runner/permission-broker.ts';
 import { Sandbox } from '../../../src/agents/services/sandbox.ts';
 import { ToolCallHistory } from '../../../src/agents/permissions/tool-call-history.ts';
@@ -29,6 +31,23 @@ test('a timeout approves by where the paths lead then, not by where they led whe
   const by = { sandbox: await Sandbox.of(join(folder, 'work')), signal: new AbortController().signal };
   const ask = async (path: string): Promise<string | undefined> => await broker.permit({ toolCall: { toolCallId: 't', kind: 'edit', rawInput: { path } }, options }, by);
   assert.equal(await ask('link/a'), 'no');
+});
+
+test('what is counted as asked for can be answered', async (t) => {
+  const broker: PermissionBroker = new PermissionBroker({
+    config: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, toolCalls: new ToolCallHistory(), progress: new Progress(), emit: () => undefined, onChange: () => undefined,
+  });
+  const sandbox = await Sandbox.of(temporaryFolder(t));
+  const controller = new AbortController();
+  const question = questionOf({ options: [], toolCall: { toolCallId: 't', kind: 'edit', rawInput: { path: 'a' } } });
+  assert.deepEqual(question.paths, ['a']);
+  const allowed = broker.allow('fs/write_text_file', { question, heldCharacters: 1, run: async () => undefined }, { sandbox, signals: [controller.signal] });
+  allowed.catch(() => undefined);
+  // What went wrong: it was counted some turns before it was pending, and a client that saw the count found nothing.
+  while (broker.requestCount === 0) await afterThisTurn();
+  assert.equal(broker.permissions.shown.length, 1);
+  controller.abort();
+  await assert.rejects(allowed);
 });
 
 test('a question that is too long or too deep to be shown is declined', async (t) => {
