@@ -195,15 +195,18 @@ test('a socket that a job puts in the place of the holder\'s cannot fill the ser
   forgetSocket(directory);
   renameSync(socket, `${socket}.real`);
   let end = 0;
-  let sentBytes = 0;
+  /** Through one connection: a server that is busy may need several. */
+  let mostBytes = 0;
   const piece = Buffer.alloc(mebibyte);
   const flood = createServer((connection) => {
+    let sentBytes = 0;
     connection.on('error', () => undefined);
     connection.write(encode({ kind: 'attached', offset: 0, end, cols: 80, rows: 24 }));
     const more = (): void => {
       while (connection.writable && !connection.writableNeedDrain) {
         connection.write(Buffer.concat([bytesHead(piece.length), piece]));
         sentBytes += piece.length;
+        mostBytes = Math.max(mostBytes, sentBytes);
       }
     };
     connection.on('drain', more);
@@ -217,7 +220,7 @@ test('a socket that a job puts in the place of the holder\'s cannot fill the ser
   const refused = await ask(server, `GET /terminals/${terminalId}/screen`);
   assert.equal(refused.status, 503);
   assert.match(refused.text, /its holder does not answer/);
-  assert.ok(sentBytes < 32 * mebibyte, `${sentBytes} bytes were taken`);
+  assert.ok(mostBytes < 32 * mebibyte, `${mostBytes} bytes were taken`);
   // No more is kept than was announced.
   end = 2 * mebibyte + 5;
   const cut = await ask(server, `GET /terminals/${terminalId}/screen?raw`);
