@@ -86,7 +86,7 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
   checkLengths(fields, at);
   checkSessionKey(fields.sessionKey, `${at}.sessionKey`);
   checkSessionKey(fields.persistent_session_key, `${at}.persistent_session_key`);
-  return { program: program(fields, at), ...keptFields(defined(fields), fields.mode ?? 'shell') };
+  return { program: program(fields, at), ...keptFields(fields, fields.mode ?? 'shell') };
 });
 
 /** Forbids fields of other modes: without a `mode` the compiler would accept them. */

@@ -231,30 +231,38 @@ export function foreignFields(mode: string): readonly (keyof typeof givenShape)[
   return rows.filter((row) => row.modes?.includes(mode) === false).map(({ name }) => name as keyof typeof givenShape);
 }
 
+/** The fields of a request, each of which may be absent or `undefined`. */
+type AnyGiven = { readonly [K in keyof GivenFields<string>]?: GivenFields<string>[K] | undefined };
+interface Values {
+  [name: string]: unknown;
+}
+
 /** What a job keeps of a request. */
-export function keptFields(given: GivenFields<string>, mode: string): KeptFields {
-  const values: { readonly [name: string]: unknown } = given;
-  return valuesOf(rows, ({ key, name, keep }) => [key, keep(values[name], mode)]) as KeptFields;
+export function keptFields(given: AnyGiven, mode: string): KeptFields {
+  const kept: Values = {};
+  for (const { key, name, keep } of rows) {
+    const value = keep((given as Values)[name], mode);
+    if (value !== undefined) kept[key] = value;
+  }
+  return kept as unknown as KeptFields;
 }
 
 /** What stays in memory of what a job keeps. */
 export function fieldsInMemory(kept: KeptFields): FieldsInMemory {
-  const values: { readonly [key: string]: unknown } = kept;
-  return valuesOf(rowsInMemory, ({ key }) => [key, values[key]]) as FieldsInMemory;
+  return copied(rowsInMemory, kept, 'key') as unknown as FieldsInMemory;
 }
 
 /** What answers show of what stays in memory. */
 export function shownFields(kept: FieldsInMemory): ShownFields {
-  const values: { readonly [key: string]: unknown } = kept;
-  return valuesOf(shownRows, ({ key, name }) => [name, values[key]]) as ShownFields;
+  return copied(shownRows, kept, 'name') as unknown as ShownFields;
 }
 
-/** An object with the values that are not `undefined`. */
-function valuesOf<Row>(of: readonly Row[], entry: (row: Row) => readonly [name: string, value: unknown]): object {
-  const values: { [name: string]: unknown } = {};
+/** The values of the rows that are not `undefined`. This is done for each job and each answer. */
+function copied(of: readonly Pick<AnyRow, 'key' | 'name'>[], from: object, as: 'key' | 'name'): Values {
+  const values: Values = {};
   for (const row of of) {
-    const [name, value] = entry(row);
-    if (value !== undefined) values[name] = value;
+    const value = (from as Values)[row.key];
+    if (value !== undefined) values[row[as]] = value;
   }
   return values;
 }
