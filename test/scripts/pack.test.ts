@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { ownPrograms } from '../support/built.ts';
 import { environmentOf, temporaryFolder } from '../support/server.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -116,11 +117,7 @@ test('npm pack makes a small package that runs, installs without scripts, and le
   assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown carried'} end_turn\n`);
 
   // So is every other program that the server starts from its package.
-  const started = filesIn(join(root, 'src')).filter((path) => path.endsWith('.ts')).flatMap((path) => {
-    const source = readFileSync(join(root, 'src', path), 'utf8');
-    return [...source.matchAll(/ownProgram\(import\.meta\.url, '([^']+)'\)/g)]
-      .map(([, name = '']) => join('dist', dirname(path), `${name}.js`));
-  });
+  const started = ownPrograms();
   assert.ok(started.length >= 4, started.join());
   for (const path of started) assert.ok(existsSync(join(at, path)), `${path} is in the package`);
 

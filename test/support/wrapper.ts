@@ -15,6 +15,7 @@ import type { Flags } from '../../src/config/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
 import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { WrapperTimings } from '../../src/wrapper/restart-decision.ts';
+import { ownPrograms } from './built.ts';
 import { archive, entry } from './tarball.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
 import { until } from './wait.ts';
@@ -176,13 +177,8 @@ function packageFiles(): ReadonlyMap<string, string> {
     for (const [, path = ''] of add(name).matchAll(/(?:from |import\(|import )["'](\.[^"']+)["']/g)) addModule(join(dirname(name), path));
   };
   for (const name of ['package.json', 'dist/cli/main.js']) add(name);
-  for (const path of readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })) {
-    const name = join('dist', path);
-    if (name.endsWith('.cjs')) add(name);
-    if (!name.endsWith('.js')) continue;
-    const program = /\bownProgram\(import\.meta\.url, '([^']+)'\)/.exec(readFileSync(join(root, name), 'utf8'))?.[1];
-    if (program !== undefined) addModule(join(dirname(name), `${program}.js`));
-  }
+  for (const name of readdirSync(join(root, 'dist')).filter((one) => one.endsWith('.cjs'))) add(join('dist', name));
+  for (const name of ownPrograms()) addModule(name);
   found = files;
   return files;
 }

@@ -213,6 +213,7 @@ type AnyRow = Field<unknown, unknown> & { readonly key: string; readonly name: s
 
 const rows = Object.entries(jobFields).map(([key, row]) => ({ name: key, ...row, key }) as AnyRow);
 const rowsInMemory = rows.filter(({ isInMemory }) => isInMemory !== false);
+const limitedRows = rows.filter(({ modes }) => modes !== undefined);
 const shownRows = rows.flatMap(({ shown, ...row }) => (shown === undefined ? [] : [{ ...row, shown }]));
 
 /** The parsers of the fields of a request. */
@@ -228,7 +229,8 @@ export const shownShape = Object.fromEntries(shownRows.map(({ name, shown }) => 
 
 /** The names on the wire of the fields that a mode does not have. */
 export function foreignFields(mode: string): readonly (keyof typeof givenShape)[] {
-  return rows.filter((row) => row.modes?.includes(mode) === false).map(({ name }) => name as keyof typeof givenShape);
+  return limitedRows.flatMap(({ modes, name }) =>
+    (modes?.includes(mode) === true ? [] : [name as keyof typeof givenShape]));
 }
 
 /** The fields of a request, each of which may be absent or `undefined`. */
