@@ -1,15 +1,18 @@
 /**
- * A small `fetch` over `node:http`, for the server of this machine. The global `fetch` loads undici and compiles
- * WebAssembly, which takes 200 ms of processor time (Node 20), most of a short command.
+ * A small `fetch` over `node:http`, for a server that is reached without TLS and without a proxy. The global `fetch`
+ * loads undici and compiles WebAssembly, which takes 200 ms of processor time (Node 20), most of a short command.
  * @module
  */
-import { Agent, type IncomingMessage, request } from 'node:http';
+import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
 import { errorCode } from '../base/error-code.ts';
 import { onAbort } from '../base/abort.ts';
 import type { Answer, Fetch } from '../client/transport/transport.ts';
 
 /** Milliseconds after which an idle connection is not used again: the server may be about to close it. */
 const idleMs = 1000;
+/** Milliseconds for a connection to be made, as the global `fetch` has them. */
+const connectMs = 10_000;
 
 const agent = new Agent({ keepAlive: true, timeout: idleMs });
 
@@ -18,8 +21,13 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   const sent = typeof body === 'string' ? Buffer.from(body) : body;
   const outgoing = request(address, { agent, method, headers });
   if (sent !== undefined || method !== 'GET') outgoing.setHeader('Content-Length', sent?.length ?? 0);
-  const stopListening = onAbort(signal, () => outgoing.destroy(signal.reason as Error));
+  const stopListening = onAbort(signal, () => {
+    // With a reason, Node emits it on a socket that has no listener any more, where the answer has just ended.
+    reject(signal.reason as Error);
+    outgoing.destroy();
+  });
   outgoing.once('close', stopListening);
+  outgoing.once('socket', (socket) => limitConnecting(socket, outgoing));
   outgoing.on('error', (error) => reject(toFetchError(error))).on('response', (incoming) => {
     // After its end the connection may belong to another request.
     incoming.once('end', stopListening);
@@ -27,6 +35,15 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   });
   outgoing.end(sent);
 });
+
+function limitConnecting(socket: Socket, outgoing: ClientRequest): void {
+  if (!socket.connecting) return;
+  const overdue = setTimeout(() => {
+    outgoing.destroy(Object.assign(new Error('the connection timed out'), { code: 'UND_ERR_CONNECT_TIMEOUT' }));
+  }, connectMs);
+  const stop = (): void => clearTimeout(overdue);
+  socket.once('connect', stop).once('close', stop);
+}
 
 /** `HPE_…`: the answer is not HTTP. */
 function toFetchError(error: Error): Error {
