@@ -12,6 +12,7 @@ import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
 import type { Config } from '../config/config.ts';
 import { isAlive } from '../process/identity.ts';
+import type { ProxyRules } from '../proxy/rules.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state/state-directory.ts';
 import { readRegularLater, UntrustedFileError } from '../base/files/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
@@ -51,11 +52,20 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
   // The local server may listen on an address that is not loopback: it is still reached without a proxy.
-  const transport = isLocal
+  const transport = isLocal || isReachedDirectly(config.proxies, url)
     ? await directTransport(url)
     : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
   const sidecar = createClient({ url, ...transport, retry: { attempts: 4 }, ...defined({ key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
+}
+
+function isReachedDirectly(rules: ProxyRules, url: string): boolean {
+  try {
+    return rules(new URL(url)) === undefined;
+  } catch {
+    // The first request says what is wrong with the proxy, and the client what is wrong with the address.
+    return false;
+  }
 }
 
 /** Leaves HTTPS to the global `fetch`, which says what is wrong with a certificate. */
