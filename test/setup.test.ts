@@ -238,6 +238,11 @@ function makeCopy(t: TestContext): Copy {
     cpSync(join(root, file), join(copy.folder, file), { recursive: true });
   }
   writeMain(copy, 'one');
+  // The build bundles these programs as well.
+  for (const program of ['agents/runner', 'terminals/holder']) {
+    mkdirSync(join(copy.folder, 'src', program), { recursive: true });
+    writeFileSync(join(copy.folder, 'src', program, 'main.ts'), 'export {};\n');
+  }
   writeFileSync(copy.npm, npmStandIn(copy));
   return copy;
 }

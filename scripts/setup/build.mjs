@@ -47,7 +47,7 @@ export async function build(root, held) {
   try {
     await compile(root, made, held);
     copyAssets(root, made);
-    await bundle(root, made, 'cli/main.js');
+    await bundle(root, made);
     makeExecutable(join(made, 'cli', 'main.js'));
     writeFileSync(join(made, '.stamp'), hash);
     replace(join(root, 'dist'), made, join(root, `.dist-old-${process.pid}`));

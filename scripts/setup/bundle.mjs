@@ -18,23 +18,42 @@ export async function compilerOf(root) {
   return (await import(address.href)).default;
 }
 
+/** The module of the command, whose compiled code is kept. */
+const command = 'cli/main.js';
+/** The file with the modules of several programs. */
+const shared = 'shared.cjs';
+
 /**
- * Replaces the built command by one whose modules are in one file. The other files stay: the library is imported from
- * them, and other programs are started from them.
+ * The files with the modules of each program. The programs that run an agent or hold a terminal are started often, and
+ * keep running while others are updated: each reads little, and all of it at its start.
  *
- * @param outDir Where the build is.
- * @param entry The command's module in it, with slashes.
+ * @param more.runner Modules that are entries of the runner's file, too.
+ * @param more.program Those of the command's.
  */
-export async function bundle(root, outDir, entry) {
-  const stores = [{ file: 'program.cjs', entries: [entry], isRunWhole: false }];
-  await writePrograms(root, outDir, { outDir, stores, libraries: [], command: entry, lazy });
+export function programStores({ runner = [], program = [] } = {}) {
+  return [
+    { file: 'runner.cjs', entries: ['agents/runner/main.js', ...runner], isRunWhole: true },
+    { file: 'holder.cjs', entries: ['terminals/holder/main.js'], isRunWhole: true },
+    { file: 'program.cjs', entries: [command, ...program], isRunWhole: false },
+  ];
 }
 
 /**
- * The modules that a server or a short command seldom needs at its start. Two of ours have regular expressions with
- * classes of Unicode, which V8 takes 1 ms to read.
+ * Replaces these programs in a build by ones whose modules are in a few files. The other files stay: the library is
+ * imported from them, and other programs are started from them.
+ *
+ * @param outDir Where the build is.
  */
-export const lazy = {
+export async function bundle(root, outDir) {
+  await writePrograms(root, outDir, { outDir, stores: programStores(), libraries: [] });
+}
+
+/**
+ * The imports that are loaded at their first use, not with their importer: what a server or a short command seldom
+ * needs at its start. `modules` and `folders` match names in the build, `builtins` those of Node. An import within one
+ * domain is not lazy. Two of our modules have regular expressions with classes of Unicode, which V8 takes 1 ms to read.
+ */
+const lazy = {
   folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/docs\//,
   modules: /^(?:base\/text\/escape|cli\/io\/columns)\.js$/,
   builtins: /^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
@@ -47,19 +66,15 @@ export const lazy = {
  *
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
- * @param options.shared The file with the modules of several stores. Default: there is one store.
  * @param options.stores `{ file, entries, isRunWhole }`: entries are modules in the build, with slashes. The modules of
  * a store that is run whole are compiled together with the file; others when they are first loaded, which reads them
  * twice.
  * @param options.libraries The entries that are imported, not run; import() of one below a folder loads its own file.
- * @param options.command The entry whose compiled code is kept.
- * @param options.lazy The imports that are loaded at their first use, not with their importer: `modules` and `folders`
- * match names in the build, `builtins` those of Node. An import within one domain is not lazy.
+ * @returns the names of the files that were written.
  */
-export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command, lazy }) {
+export async function writePrograms(root, outDir, { outDir: to, stores, libraries }) {
   const ts = await compilerOf(root);
   const entries = stores.flatMap((store) => store.entries);
-  const filesOf = (file) => (shared === undefined ? [file] : [shared, file]);
   const programs = entries.filter((name) => !libraries.includes(name));
   const beside = libraries.filter((name) => name.includes('/'));
   const { sources, storesOf } = collectStores(ts, outDir, stores, beside);
@@ -67,10 +82,8 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
     const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
     return [name, importsOfFiles(importBeside(code, beside))];
   }));
-  const texts = new Map(
-    [...shared === undefined ? [] : [shared], ...stores.map(({ file }) => file)].map((file) => [file, '']),
-  );
-  for (const { name, key, code } of numberModules(lazily(shortenExports(codes, entries), lazy), entries)) {
+  const texts = new Map([shared, ...stores.map(({ file }) => file)].map((file) => [file, '']));
+  for (const { name, key, code } of numberModules(lazily(shortenExports(codes, entries)), entries)) {
     const users = storesOf.get(name);
     const file = users.length === 1 ? users[0].file : shared;
     const isEager = users.length === 1 ? users[0].isRunWhole : users.length === stores.length;
@@ -83,16 +96,17 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
   const { file: commandFile } = stores.find((one) => one.entries.includes(command));
   const filled = start
     .replace("'BUILD'", JSON.stringify(build))
-    .replace("'COMMAND'", JSON.stringify([command, ...filesOf(commandFile)]));
+    .replace("'COMMAND'", JSON.stringify([command, shared, commandFile]));
   writeFileSync(join(to, 'start.cjs'), filled);
   for (const { file, entries: own } of stores) {
     for (const entry of own) {
-      const names = filesOf(file).map((name) => `'${name}'`).join(', ');
+      const names = [shared, file].map((name) => `'${name}'`).join(', ');
       const call = entry === command ? 'main()' : `start('${entry}', ${names})`;
       const made = programs.includes(entry) ? programEntry(entry, call) : await libraryEntry(outDir, entry, names);
       writeFileSync(join(to, ...entry.split('/')), made);
     }
   }
+  return ['start.cjs', ...texts.keys(), ...entries];
 }
 
 /** @returns the sources of all modules by name, and for each module the stores whose entries import it. */
@@ -170,7 +184,7 @@ function shortenExports(codes, entries) {
 }
 
 /** Loads lazy imports at their first use. The name of an imported module is always followed by a point. */
-function lazily(codes, lazy) {
+function lazily(codes) {
   return new Map([...codes].map(([name, code]) => {
     const made = [...code.matchAll(/\bconst (\w+) = ((?:load|builtin)\("([^"]+)"\));/g)]
       .filter(([, , , other]) => lazy.modules.test(other) || lazy.builtins.test(other)

@@ -13,7 +13,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
-import { compilerOf, lazy, writePrograms } from './bundle.mjs';
+import { compilerOf, programStores, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
@@ -31,21 +31,11 @@ const serverMembers = new Set([
   'access', 'body', 'description', 'example', 'headers', 'isIdempotent', 'isVital', 'problems', 'protocols', 'query',
   'summary', 'type',
 ]);
-/**
- * The command and the library share nearly all modules, and run only those that are needed. The programs that run an
- * agent or hold a terminal are started often, and keep running while others are updated: each reads little, and all of
- * it at its start.
- */
-const stores = [
-  { file: 'runner.cjs', entries: ['agents/runner/main.js', 'agents/runner/run-agent.js'], isRunWhole: true },
-  { file: 'holder.cjs', entries: ['terminals/holder/main.js'], isRunWhole: true },
-  {
-    file: 'program.cjs', isRunWhole: false,
-    entries: ['cli/main.js', 'index.js', 'cli/install-main.js', 'process/launcher/carrier-main.js'],
-  },
-];
-const shared = 'shared.cjs';
-const command = 'cli/main.js';
+/** The command and the library share nearly all modules, and run only those that are needed. */
+const stores = programStores({
+  runner: ['agents/runner/run-agent.js'],
+  program: ['index.js', 'cli/install-main.js', 'process/launcher/carrier-main.js'],
+});
 const libraries = ['index.js', 'agents/runner/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
@@ -90,9 +80,7 @@ async function reduce(root, from, to) {
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   const folders = stores.flatMap(({ entries }) => entries.map((entry) => dirname(entry)));
   for (const folder of ['client', ...folders]) mkdirSync(join(to, folder), { recursive: true });
-  await writePrograms(root, from, { outDir: to, shared, stores, libraries, command, lazy });
-  const written = ['start.cjs', shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
-  for (const file of written) await minify(esbuild, join(to, file));
+  for (const file of await writePrograms(root, from, { outDir: to, stores, libraries })) await minify(esbuild, join(to, file));
   // Both entries are bundled together, so that they share their error classes; import() of the file that only Node
   // loads stays an import().
   await bundleClient(root, esbuild, from, to);
