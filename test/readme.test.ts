@@ -7,6 +7,8 @@ import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandGroups } from '../src/cli/catalog.ts';
+import { programHelp } from '../src/cli/help.ts';
+import { painter } from '../src/cli/io/print.ts';
 import { describeSettings } from '../src/config/settings.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from './support/server.ts';
 
@@ -74,12 +76,13 @@ test('the list of calls has every route and no other', async (t) => {
   assert.deepEqual(named.sort(), routes.sort());
 });
 
-test('the list of commands has every command and no other', async () => {
-  const commands = (await commandGroups()).flatMap((group) => group.commands.map(({ name }) => `sidecar ${name}`));
+test('the help lists every command and no other', async () => {
+  const groups = await commandGroups();
+  const commands = groups.flatMap((group) => group.commands.map(({ name }) => name));
   const files = readdirSync(join(root, 'src', 'cli'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && /^export const command\b/m.test(readFileSync(join(root, 'src', 'cli', file), 'utf8')));
   assert.equal(files.length, commands.length, 'every command is in the catalog');
-  const named = itemsIn(section('src/cli/README.md', 'Commands')).map((item) => /^`([^`]+)`: /.exec(item)?.[1] ?? '');
+  const named = programHelp(groups, painter(false)).split('\n').map((line) => /^  ([a-z]{2,}) {2,}\S/.exec(line)?.[1]).filter((name) => name !== undefined);
   assert.deepEqual(named.sort(), commands.sort());
 });
 

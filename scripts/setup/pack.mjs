@@ -80,7 +80,8 @@ async function reduce(root, from, to) {
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   const folders = stores.flatMap(({ entries }) => entries.map((entry) => dirname(entry)));
   for (const folder of ['client', ...folders]) mkdirSync(join(to, folder), { recursive: true });
-  for (const file of await writePrograms(root, from, { outDir: to, stores, libraries })) await minify(esbuild, join(to, file));
+  const written = await writePrograms(root, from, { outDir: to, stores, libraries });
+  for (const file of written) await minify(esbuild, join(to, file));
   // Both entries are bundled together, so that they share their error classes; import() of the file that only Node
   // loads stays an import().
   await bundleClient(root, esbuild, from, to);
