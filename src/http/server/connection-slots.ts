@@ -15,7 +15,7 @@ export interface ConnectionSlot {
   usedAt: number;
   /** Whether the server works on an answer. */
   isBusy: () => boolean;
-  /** Whether a request on it waits for its turn, which comes soon: then it is not closed. */
+  /** Whether its first request, which may have the key, waits for its turn: that comes soon, so it is not closed. */
   isQueued?: () => boolean;
   /** Closes the connection; its slot is then to be left. */
   readonly end: () => void;
@@ -122,7 +122,7 @@ export class ConnectionSlots {
 
   /**
    * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
-   * time. One on which a request waits for its turn is closed only where the server is full and there is no other.
+   * time. One whose first request waits for its turn is closed only where the server is full and there is no other.
    */
   #evictFrom(own: ReadonlySet<ConnectionSlot>, minIdleMs: number): void {
     let victim: ConnectionSlot | undefined;

@@ -33,6 +33,8 @@ export interface Connection<T extends ActiveRequest> {
   isRefused: boolean;
   /** An answer on it has said that it is the last one (`Connection: close`). */
   hasLastAnswer: boolean;
+  /** The turn of a request on it has come. */
+  hasHadTurn: boolean;
   /** Requests on it that wait for their turn: those with a body, and all after one. */
   queuedBodies: number;
   /** Its last request, which asked for another protocol than HTTP and did not get it. */
@@ -117,7 +119,7 @@ export class Connections<T extends ActiveRequest> {
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
       socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false,
-      queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
+      hasHadTurn: false, queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
@@ -127,8 +129,8 @@ export class Connections<T extends ActiveRequest> {
       return connection;
     }
     slot.isBusy = () => isBusy(connection);
-    // Not while the answer before is unread: its turn then comes when the client likes, which may be never.
-    slot.isQueued = () => connection.queuedBodies + connection.readGate.waiting > 0 && socket.writableLength === 0;
+    // Behind a request without the key, the next may wait for as long as the client likes.
+    slot.isQueued = () => connection.queuedBodies > 0 && !connection.hasHadTurn;
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);

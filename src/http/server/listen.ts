@@ -96,8 +96,11 @@ const backlog = 4096;
  */
 const mostAhead = 16;
 
-/** How many more may wait on a connection that has not shown the key. */
-const mostUnknownWaiting = 64;
+/** The same on a connection that has not shown the key: thousands of them must not take all of the time. */
+const mostUnknownAhead = 2;
+
+/** How many more may wait on it. */
+const mostUnknownWaiting = 78;
 
 /** How long a connection above the limit may take to send its request. */
 const reserveMs = 1_000;
@@ -195,7 +198,9 @@ function serve(
     // The fast path of nearly all requests.
     const { handling } = gate;
     if (before === undefined || before.response.writableFinished) connection.pipelined = 0;
-    else if ((connection.pipelined += 1) >= mostAhead && handling !== undefined) {
+    else connection.pipelined += 1;
+    const ahead = connection.isKnown ? mostAhead : mostUnknownAhead;
+    if (before !== undefined && connection.pipelined >= ahead && handling !== undefined) {
       return answerLater(exchange, before, handling, { to, pace });
     }
     const isQuestion = connection.queuedBodies === 0 && !hasContent(incoming);
@@ -333,6 +338,7 @@ function accept(socket: Socket, to: ResponseOptions): void {
 
 function answer(exchange: Exchange, by: HandlerOptions, to: ResponseOptions): void {
   exchange.isStarted = true;
+  exchange.connection.hasHadTurn = true;
   try {
     const reply = handle(exchange, by);
     const done = reply instanceof Promise

@@ -5,6 +5,7 @@ import { type Socket, connect } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { TimeSlicer } from '../../../src/base/time-slicer.ts';
 import { text } from '../../../src/http/routing/reply.ts';
 import { Connections } from '../../../src/http/server/connections.ts';
 import { defaultLimits } from '../../../src/http/server/limits.ts';
@@ -25,6 +26,7 @@ async function dial(t: TestContext, port: number, localAddress: string): Promise
 }
 
 async function answered(socket: Socket): Promise<string> {
+  if (socket.destroyed) return 'closed';
   socket.write(request);
   const [bytes] = await Promise.race([once(socket, 'data'), once(socket, 'close')]) as [Buffer | boolean];
   return typeof bytes === 'boolean' ? 'closed' : String(bytes).slice(0, 12);
@@ -158,6 +160,28 @@ test('under TLS connections whose handshake never comes give way too', async (t)
   await once(socket, 'secureConnect');
   assert.equal(await answered(socket), 'HTTP/1.1 200');
   await until(() => idle.filter(isOpen).length <= limits.connections, { what: 'some gave way' });
+});
+
+test('clients without the key whose requests wait give way before one that has just connected', async (t) => {
+  // What went wrong: of thousands of connections only the new one had no request that waits for its turn.
+  class Busy extends TimeSlicer {
+    override run(): void {
+      // Requests that take turns wait for ever.
+    }
+  }
+  const few = { connections: 8, unauthenticated: 8, unauthenticatedPerSource: 8 };
+  const { port } = await serve(t, { limits: few, pace: new Busy() });
+  const intrude = async (): Promise<void> => {
+    const socket = await dial(t, port, '127.0.0.1');
+    let received = '';
+    socket.on('data', (chunk) => { received += chunk.toString('latin1'); });
+    socket.write('GET /query HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(40));
+    await until(() => received.includes('HTTP/1.1 401'), { what: 'the first is answered' });
+  };
+  for (let index = 1; index < few.connections; index += 1) await intrude();
+  const holder = await dial(t, port, '127.0.0.1');
+  for (let index = 1; index < few.connections; index += 1) await intrude();
+  assert.equal(await answered(holder), 'HTTP/1.1 200');
 });
 
 test('Slots: idle ones of the largest source give way, the oldest first, and none that has shown the key', async () => {
