@@ -42,6 +42,8 @@ export class VersionSwitcher {
   #standby: ServerProcess | undefined;
   /** Replaced servers that are finishing their responses. */
   readonly #draining = new Set<ServerProcess>();
+  /** The replacement in progress. */
+  #attempt: Promise<void> | undefined;
   /** Set while a new server takes over from the old one; from then on only a roll-back undoes the update. */
   #handOver: Promise<void> | undefined;
 
@@ -75,6 +77,24 @@ export class VersionSwitcher {
       this.#note({ version, reason, isToBlame: false });
       return old.send({ say: 'switchFailed', reason });
     }
+    this.#attempt = this.#replaceBy(version, old);
+    try {
+      await this.#attempt;
+    } finally {
+      this.#attempt = undefined;
+    }
+  }
+
+  /**
+   * Gives up the attempt in progress, as the server that asked for it has ended. Resolves once its outcome is recorded:
+   * the next server may ask for another version at once.
+   */
+  async abandon(): Promise<void> {
+    await this.#standby?.end(stopMs);
+    await this.#attempt?.catch(() => undefined);
+  }
+
+  async #replaceBy(version: string, old: ServerProcess): Promise<void> {
     const standby = this.#standby = this.#options.launch(version, 'standby');
     try {
       const isReady = await standby.waitFor('ready', this.#options.timing.readyMs);

@@ -123,7 +123,7 @@ export class Wrapper {
       const ending = await this.#endOf(child);
       await this.#switcher.handOver?.catch(() => undefined);
       if (ending === undefined || child !== this.#active) continue;
-      await this.#switcher.standby?.end(stopMs);
+      await this.#switcher.abandon();
       return this.#decide(child, ending);
     }
   }

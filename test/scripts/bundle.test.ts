@@ -1,4 +1,4 @@
-/** The program is one file: its start does not wait for a hundred modules. */
+/** The program is two files: its start does not wait for a hundred modules. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
@@ -14,7 +14,7 @@ test('the built program runs without the modules that it was made from', async (
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'dist', 'cli'), { recursive: true });
   cpSync(join(root, 'package.json'), join(folder, 'package.json'));
-  for (const file of ['start.cjs', 'program.cjs', 'cli/main.js']) cpSync(join(root, 'dist', file), join(folder, 'dist', file));
+  for (const file of ['start.cjs', 'shared.cjs', 'program.cjs', 'cli/main.js']) cpSync(join(root, 'dist', file), join(folder, 'dist', file));
   const run = async (...words: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [join(folder, 'dist', 'cli', 'main.js'), ...words], {
     env: { PATH: process.env['PATH'], HOME: folder, NO_COLOR: '1' },
   })).stdout;

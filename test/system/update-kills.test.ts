@@ -84,6 +84,8 @@ async function survives(t: TestContext, kill: Kill | undefined, strike?: (server
     await until(async () => server.server()?.pid !== serverBefore || (await outcome(server)) !== undefined, { what: 'something comes of it' });
   }
   await settles(server);
+  // What went wrong: the next server was there before the wrapper had given up, and its update was refused without a word.
+  if (kill?.who === 'old' && kill.at === 'told drain') assert.notEqual(await outcome(server), undefined, 'its outcome is told');
 
   // Whichever version it is: it has the job, and can be updated.
   assert.equal((await server.client.jobs.get(jobId)).status, 'running');

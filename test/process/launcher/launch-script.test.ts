@@ -110,7 +110,7 @@ describe('launch lines', { skip: bash === undefined ? 'there is no bash' : false
     // What went wrong: it opened the FIFO for reading, and waited for a writer for ever.
     const fifo = join(folder, 'fifo');
     execFileSync('mkfifo', [fifo]);
-    const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const first = spawn(bash ?? '', ['--norc', '-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'inherit'] });
     first.stdin.end(`${launchScript}\0sc_fork_launcher 1 ${fifo}\n`);
     // The end of the pipe is the end of all who hold it: the first one and its launcher.
     first.stdout.resume();
@@ -128,7 +128,7 @@ async function run(
   execFileSync('mkfifo', ['-m', '600', fifo]);
   // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
   const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
-  const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const first = spawn(bash ?? '', ['--norc', '-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
   first.stdin.write(`${launchScript}\0sc_fork_launcher 1 ${fifo}\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
