@@ -116,7 +116,7 @@ function noteRun(outcome) {
 /** Runs one file in a process of its own. */
 async function run(file) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--enable-source-maps', ...options, compiledForms.get(file)], {
+  const child = spawn(process.execPath, ['--enable-source-maps', '--v8-pool-size=1', ...options, compiledForms.get(file)], {
     cwd: root, env: { ...process.env, TMPDIR: folder, ...(isSoak ? { SIDECAR_TEST_SOAK: '1' } : {}) },
   });
   running.set(file, child);

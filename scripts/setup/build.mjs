@@ -64,7 +64,7 @@ function removeLeftovers(root) {
 }
 
 /** @param held The lock of the set-up, if it is held. */
-export async function compile(root, outDir, held) {
+async function compile(root, outDir, held) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const args = [tsc, '-p', join(root, config), '--outDir', outDir];
   const outcome = await run(process.execPath, args, { root, held });
@@ -77,7 +77,7 @@ export async function compile(root, outDir, held) {
 }
 
 /** Copies the files that are not TypeScript, such as the console's pages. */
-export function copyAssets(root, outDir) {
+function copyAssets(root, outDir) {
   for (const file of listSources(root).filter((name) => !name.endsWith('.ts'))) {
     const target = join(outDir, file.slice('src'.length));
     mkdirSync(dirname(target), { recursive: true });

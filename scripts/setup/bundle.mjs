@@ -8,7 +8,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -20,6 +20,8 @@ export async function compilerOf(root) {
 
 /** The module of the command, whose compiled code is kept. */
 const command = 'cli/main.js';
+/** Of the modules that were replaced, which stay beside their programs. */
+const ending = '.module';
 /** The file with the modules of several programs. */
 const shared = 'shared.cjs';
 
@@ -40,12 +42,22 @@ export function programStores({ runner = [], program = [] } = {}) {
 
 /**
  * Replaces these programs in a build by ones whose modules are in a few files. The other files stay: the library is
- * imported from them, and other programs are started from them.
+ * imported from them, other programs are started from them, and a package is made of them.
  *
  * @param outDir Where the build is.
  */
 export async function bundle(root, outDir) {
+  for (const entry of entriesIn(outDir)) copyFileSync(entry, entry + ending);
   await writePrograms(root, outDir, { outDir, stores: programStores(), libraries: [] });
+}
+
+/** Puts back the modules that {@link bundle} has replaced in a build. */
+export function restoreModules(outDir) {
+  for (const entry of entriesIn(outDir)) renameSync(entry + ending, entry);
+}
+
+function entriesIn(outDir) {
+  return programStores().flatMap(({ entries }) => entries.map((entry) => join(outDir, ...entry.split('/'))));
 }
 
 /**

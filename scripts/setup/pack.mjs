@@ -9,11 +9,10 @@
  *
  * @module
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { compile, copyAssets } from './build.mjs';
-import { compilerOf, programStores, writePrograms } from './bundle.mjs';
+import { compilerOf, programStores, restoreModules, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
@@ -64,11 +63,10 @@ function keptIn(root) {
 
 /** Makes the files of the package. @param to Where the files of `dist` go. */
 export async function makePackage(root, to) {
-  // The modules are compiled again: in `dist` the program is a bundle already.
   const from = join(root, '.setup', 'modules');
   try {
-    await compile(root, from, undefined);
-    copyAssets(root, from);
+    cpSync(join(root, 'dist'), from, { recursive: true });
+    restoreModules(from);
     await reduce(root, from, to);
   } finally {
     rmSync(from, { recursive: true, force: true });

@@ -165,7 +165,7 @@ export function release(version: string, edits: Edits = {}): Buffer {
 let found: ReadonlyMap<string, string> | undefined;
 
 /** What a package holds, by path: the command, and each other program with the modules that it loads. */
-function packageFiles(): ReadonlyMap<string, string> {
+export function packageFiles(): ReadonlyMap<string, string> {
   if (found !== undefined) return found;
   const files = new Map<string, string>();
   const add = (name: string): string => {

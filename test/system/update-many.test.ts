@@ -8,9 +8,9 @@ import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
 import { release, serversOf, spawnWrapper } from '../support/wrapper.ts';
 
-const updates = soak(8, 100);
+const updates = soak(6, 100);
 /** As many updates later nothing grows any more. */
-const earlyUpdates = soak(4, 10);
+const earlyUpdates = soak(3, 10);
 /** Longer than idle launchers and idle connections are kept. */
 const stillMs = 12_000;
 

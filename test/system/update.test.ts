@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Job, type JobId, outputBytes } from '../../src/client/client.ts';
@@ -12,7 +12,7 @@ import { newSigningKey, type Package, type Registry, type SigningKey, startRegis
 import { keptConnections, newConnections } from '../support/load.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { spawnWrapper, type WrappedServer, type WrapperOptions } from '../support/wrapper.ts';
+import { packageFiles, spawnWrapper, type WrappedServer, type WrapperOptions } from '../support/wrapper.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const name = 'machine-sidecar';
@@ -23,7 +23,10 @@ function packed(t: TestContext, version: string): Buffer {
   const known = tarballs.get(version);
   if (known) return known;
   const folder = temporaryFolder(t);
-  cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true });
+  for (const [path, content] of packageFiles()) {
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), content);
+  }
   const { scripts: _, ...manifest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: unknown };
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...manifest, version }));
   mkdirSync(join(folder, 'scripts'));
