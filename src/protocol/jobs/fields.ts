@@ -229,9 +229,15 @@ export const shownShape = Object.fromEntries(shownRows.map(({ name, shown }) => 
 
 /** The names on the wire of the fields that a mode does not have. */
 export function foreignFields(mode: string): readonly (keyof typeof givenShape)[] {
-  return limitedRows.flatMap(({ modes, name }) =>
-    (modes?.includes(mode) === true ? [] : [name as keyof typeof givenShape]));
+  const known = foreignByMode.get(mode);
+  if (known !== undefined) return known;
+  const names = limitedRows.filter(({ modes }) => modes?.includes(mode) !== true)
+    .map(({ name }) => name as keyof typeof givenShape);
+  foreignByMode.set(mode, names);
+  return names;
 }
+
+const foreignByMode = new Map<string, readonly (keyof typeof givenShape)[]>();
 
 /** The fields of a request, each of which may be absent or `undefined`. */
 type AnyGiven = { readonly [K in keyof GivenFields<string>]?: GivenFields<string>[K] | undefined };
