@@ -37,6 +37,8 @@ const ours = /^--(soak|verbose|(test-)?concurrency=.*)$/;
 const options = words.filter((word) => word.startsWith('-') && !ours.test(word));
 const hasReporter = options.some((word) => word.startsWith('--test-reporter'));
 if (!hasReporter) options.push('--test-reporter=spec');
+/** One thread that helps V8: there are as many files at a time as processors, and more. */
+const nodeOptions = ['--enable-source-maps', '--v8-pool-size=1'];
 /** Far longer than any file takes: so a hanging test is reported by name, not ended by the CI's own limit. */
 const timeoutMs = 1_800_000;
 /** Without a line for so long, the files that run are named. */
@@ -116,7 +118,7 @@ function noteRun(outcome) {
 /** Runs one file in a process of its own. */
 async function run(file) {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--enable-source-maps', '--v8-pool-size=1', ...options, compiledForms.get(file)], {
+  const child = spawn(process.execPath, [...nodeOptions, ...options, compiledForms.get(file)], {
     cwd: root, env: { ...process.env, TMPDIR: folder, ...(isSoak ? { SIDECAR_TEST_SOAK: '1' } : {}) },
   });
   running.set(file, child);

@@ -13,6 +13,7 @@ import type { Authenticator } from '../auth/auth.ts';
 import { hasContent } from '../routing/body.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
+import { Gate } from './gate.ts';
 import { type HandlerOptions, handle, tooManyConnections } from './handle.ts';
 import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, toProblem, rawAnswer } from './malformed.ts';
@@ -140,42 +141,6 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     stopAccepting: ({ limitMs }) => stopAccepting(server, connections, limitMs),
     close: ({ graceMs }) => closeNodeServer(server, connections, graceMs),
   };
-}
-
-/** Holds requests until the server is ready to answer; their connections are not read until then. */
-class Gate {
-  #by: HandlerOptions | undefined;
-  #waiting: ((by: HandlerOptions) => void)[] = [];
-  #isClosed = false;
-
-  /** @param socket Paused until then; absent where it is not being read anyway. */
-  pass(socket: Socket | undefined, through: (by: HandlerOptions) => void): void {
-    if (this.#isClosed)
-      throw new ProblemError(
-        'shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } },
-      );
-    if (this.#by !== undefined) return through(this.#by);
-    socket?.pause();
-    this.#waiting.push((by) => {
-      socket?.resume();
-      through(by);
-    });
-  }
-
-  /** The current handling; `undefined`: not yet, or not any more. */
-  get handling(): HandlerOptions | undefined {
-    return this.#isClosed ? undefined : this.#by;
-  }
-
-  /** Refuses all further requests. */
-  close(): void {
-    this.#isClosed = true;
-  }
-
-  open(by: HandlerOptions): void {
-    this.#by = by;
-    for (const through of this.#waiting.splice(0)) through(by);
-  }
 }
 
 /** RFC 3986 §3.2.2: an IPv6 address is put in brackets. */
