@@ -43,6 +43,7 @@ const jobInterface = ['jobs/kind.ts', 'jobs/job.ts'];
 const mayOpen: { readonly [name: string]: string } = {
   'base/files/untrusted-file.ts': 'this is the one',
   'base/line-writer.ts': 'a descriptor of this process once more, without waiting',
+  'base/files/roots.ts': 'directories as such: O_PATH opens nothing (open(2))',
   'base/files/user-file.ts': 'configurations of the user and the machine, which may be links, with O_NONBLOCK and a check',
   'server/listeners.ts': 'the certificate and the key that the user names',
   'process/identity.ts': '/proc',

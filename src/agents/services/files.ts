@@ -2,16 +2,16 @@
  * The files that an agent reads and writes through its client: `fs/read_text_file` and `fs/write_text_file` of the
  * Agent Client Protocol.
  *
- * Real paths are checked before files are opened. That keeps an agent in its directories, but it does not stop a
- * process that changes links there meanwhile: an agent runs with the rights of the server anyway.
+ * Real paths are checked before files are opened, and files are opened below their directories' descriptors: a process
+ * that changes links meanwhile leads no call out of the directories.
  * @module
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
-import { makeFolder } from '../../base/files/make-folder.ts';
+import { OutsideError, type Place } from '../../base/files/roots.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { acpCodes } from '../acp/v1.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -53,10 +53,10 @@ export class AgentFiles {
   async read(path: string, range: TextRange = {}): Promise<string> {
     const real = await this.#realPathOf(path, 'read');
     try {
-      return linesOf(await this.#text(real), range);
+      return linesOf(await this.#options.sandbox.roots.at(real, (place) => this.#text(place)), range);
     } catch (error) {
       if (isMissing(error) && this.#options.missingFile === 'empty') return '';
-      throw toRpcError(error, 'read', path);
+      throw this.#toRpcError(error, 'read', path);
     }
   }
 
@@ -68,10 +68,9 @@ export class AgentFiles {
       throw new RpcError(rpcCodes.invalidParams, `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`);
     }
     try {
-      makeFolder(dirname(real));
-      await replaceFile(real, bytes);
+      await this.#options.sandbox.roots.at(real, (place) => replaceFile(place, bytes), { makeParents: true });
     } catch (error) {
-      throw toRpcError(error, 'write', path);
+      throw this.#toRpcError(error, 'write', path);
     }
   }
 
@@ -82,9 +81,15 @@ export class AgentFiles {
     return real;
   }
 
-  async #text(real: string): Promise<string> {
+  #toRpcError(error: unknown, action: string, path: string): RpcError {
+    return error instanceof OutsideError
+      ? outsideError(this.#options.sandbox, action, path)
+      : toRpcError(error, action, path);
+  }
+
+  async #text({ path }: Place): Promise<string> {
     // Without O_NONBLOCK, opening a FIFO would block.
-    const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
       const { size } = await statRegular(file);
       if (size > this.#maxBytes) throw new Error(`it has ${size} bytes, more than ${this.#maxBytes}`);
@@ -112,24 +117,24 @@ async function statRegular(file: FileHandle): Promise<{ readonly size: number }>
 }
 
 /** Replaces a file; the new one keeps the permissions of the old one. */
-async function replaceFile(real: string, bytes: Buffer): Promise<void> {
-  const before = await stat(real).catch((error: unknown) => {
+async function replaceFile({ path, realPath, beside }: Place, bytes: Buffer): Promise<void> {
+  const before = await lstat(path).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
   if (before && !before.isFile()) throw new Error(before.isDirectory() ? 'it is a directory' : 'it is no regular file');
-  const beside = `${real}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = beside(`${basename(realPath)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const file = await open(beside, 'wx', before ? before.mode & 0o777 : 0o666);
+    const file = await open(temporary, 'wx', before ? before.mode & 0o777 : 0o666);
     try {
       await file.writeFile(bytes);
       if (before) await file.chmod(before.mode & 0o777);
     } finally {
       await file.close();
     }
-    await rename(beside, real);
+    await rename(temporary, path);
   } catch (error) {
-    await rm(beside, { force: true });
+    await rm(temporary, { force: true });
     throw error;
   }
 }
