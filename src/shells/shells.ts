@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../base/defined.ts';
 import { isDiskFull } from '../base/files/disk-full.ts';
 import type { Log } from '../base/log.ts';
-import { makeFolder, makeOwnFolder } from '../base/files/make-folder.ts';
+import { clearPlaceOf, makeFolder, makeOwnFolder } from '../base/files/make-folder.ts';
 import { isExhaustion, isLink, statFile } from '../base/files/untrusted-file.ts';
 import { unixSeconds } from '../base/unix-seconds.ts';
 import type { JobEvents } from '../jobs/kind.ts';
@@ -150,8 +150,9 @@ export class Shells {
     };
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
-      if (isLink(directory)) throw new Error(`${directory} is a link, not a directory; remove it`);
       makeOwnFolder(this.#folder);
+      // A job may have put a file or a link there; a session that it was of is lost already.
+      clearPlaceOf(directory);
       makeFolder(directory, { mode: 0o700 });
       writeSession(directory, record);
       this.#shells.set(sessionKey, this.#open(directory, record));

@@ -1,5 +1,6 @@
 /** Persistent shells under fire: a thousand jobs, and everything killed that can be. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -364,6 +365,24 @@ test('a job that the shell was told of by two servers runs once', { ...options, 
   assert.equal((await finished(server, jobId)).exitCode, 0);
   assert.equal((await bytesOf(server, jobId)).toString(), '1\n');
   assert.equal(await end(server, 'one', 'trap - DEBUG; echo $count'), '1\n');
+});
+
+test('a file, a link or a FIFO in the place of a session keeps no next session of its key from being opened', { ...options, timeout: 120_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const elsewhere = temporaryFolder(t);
+  const ways: readonly ((path: string) => void)[] = [
+    (path) => writeFileSync(path, 'x'), (path) => symlinkSync(elsewhere, path), (path) => void execFileSync('mkfifo', [path]),
+  ];
+  for (const [index, put] of ways.entries()) {
+    const directory = join(server.stateDir, 'shells', folderName('one'));
+    await end(server, 'one', 'true');
+    await server.stop();
+    rmSync(directory, { recursive: true });
+    put(directory);
+    await server.restart();
+    assert.equal(await end(server, 'one', `echo ${index}`), `${index}\n`);
+  }
+  assert.deepEqual(readdirSync(elsewhere), []);
 });
 
 async function session(server: SpawnedServer, key: string): Promise<Session> {
