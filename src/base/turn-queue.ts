@@ -4,18 +4,33 @@
  * @module
  */
 
-export class TurnQueue {
-  readonly #waiting: (() => void)[] = [];
+interface Waiting {
+  readonly isWanted: () => boolean;
+  readonly begin: () => void;
+}
 
-  /** Resolves in a later turn of the event loop, which it shares with no other caller. */
-  turn(): Promise<void> {
+export class TurnQueue {
+  readonly #waiting = new Set<Waiting>();
+
+  /**
+   * Resolves in a later turn of the event loop, which it shares with no other caller who is wanted.
+   *
+   * @param isWanted Whether the work is still to be done; else it costs no turn: clients that leave and come again
+   * would make the queue longer for ever, with all that it holds.
+   */
+  turn(isWanted: () => boolean): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#waiting.push(resolve) === 1) setImmediate(() => this.#next());
+      this.#waiting.add({ isWanted, begin: resolve });
+      if (this.#waiting.size === 1) setImmediate(() => this.#next());
     });
   }
 
   #next(): void {
-    this.#waiting.shift()?.();
-    if (this.#waiting.length > 0) setImmediate(() => this.#next());
+    for (const one of this.#waiting) {
+      this.#waiting.delete(one);
+      one.begin();
+      if (one.isWanted()) break;
+    }
+    if (this.#waiting.size > 0) setImmediate(() => this.#next());
   }
 }

@@ -20,12 +20,12 @@ export function documentationRoutes(api: ApiDescription): Route[] {
   // The system takes 3 ms to copy a document for a client that does not read, and anyone may ask for it.
   const turns = new TurnQueue();
   const own: Route[] = [
-    bind(getOpenApi, async () => {
-      await turns.turn();
+    bind(getOpenApi, async (request) => {
+      await turns.turn(() => !request.hasLeft);
       return jsonText(200, document ??= Buffer.from(JSON.stringify(openApi(whole))));
     }),
-    bind(getDocs, async () => {
-      await turns.turn();
+    bind(getDocs, async (request) => {
+      await turns.turn(() => !request.hasLeft);
       return text(200, 'text/html; charset=utf-8', page ??= Buffer.from(docsPage(whole)), pageHeaders);
     }),
   ];

@@ -22,6 +22,8 @@ export interface Request<Params = { readonly [name: string]: string }, Query = u
   readonly requestId: string;
   /** The request has the right key. Always true except on public routes. */
   readonly isAuthenticated: boolean;
+  /** The connection to the client is closed. */
+  readonly hasLeft: boolean;
   /** Aborts when the client leaves before the answer is complete. Made on first use. */
   readonly signal: AbortSignal;
 }

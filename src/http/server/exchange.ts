@@ -71,6 +71,10 @@ export class Exchange implements Request, ActiveRequest {
     return this.#controller.signal;
   }
 
+  get hasLeft(): boolean {
+    return this.connection.socket.destroyed;
+  }
+
   /** The answer may be delayed: the client requested a wait, or the handler uses the signal. */
   get isHeldBack(): boolean {
     return this.#controller !== undefined
