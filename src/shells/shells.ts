@@ -150,8 +150,9 @@ export class Shells {
     };
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
+      if (isLink(directory)) throw new Error(`${directory} is a link, not a directory; remove it`);
       makeOwnFolder(this.#folder);
-      // A job may have put a file or a link there; a session that it was of is lost already.
+      // A job may have put a file there; a session that it was of is lost already.
       clearPlaceOf(directory);
       makeFolder(directory, { mode: 0o700 });
       writeSession(directory, record);

@@ -367,12 +367,9 @@ test('a job that the shell was told of by two servers runs once', { ...options, 
   assert.equal(await end(server, 'one', 'trap - DEBUG; echo $count'), '1\n');
 });
 
-test('a file, a link or a FIFO in the place of a session keeps no next session of its key from being opened', { ...options, timeout: 120_000 }, async (t) => {
+test('a file or a FIFO in the place of a session keeps no next session of its key from being opened', { ...options, timeout: 120_000 }, async (t) => {
   const server = await spawnServer(t);
-  const elsewhere = temporaryFolder(t);
-  const ways: readonly ((path: string) => void)[] = [
-    (path) => writeFileSync(path, 'x'), (path) => symlinkSync(elsewhere, path), (path) => void execFileSync('mkfifo', [path]),
-  ];
+  const ways: readonly ((path: string) => void)[] = [(path) => writeFileSync(path, 'x'), (path) => void execFileSync('mkfifo', [path])];
   for (const [index, put] of ways.entries()) {
     const directory = join(server.stateDir, 'shells', folderName('one'));
     await end(server, 'one', 'true');
@@ -382,7 +379,6 @@ test('a file, a link or a FIFO in the place of a session keeps no next session o
     await server.restart();
     assert.equal(await end(server, 'one', `echo ${index}`), `${index}\n`);
   }
-  assert.deepEqual(readdirSync(elsewhere), []);
 });
 
 async function session(server: SpawnedServer, key: string): Promise<Session> {
