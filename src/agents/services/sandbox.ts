@@ -2,38 +2,30 @@
  * The directories that an agent may work in: its workdir and the additional ones.
  * @module
  */
-import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
-import { inDirectory, isWithin, realPathOf } from '../../base/files/real-path.ts';
+import { inDirectory, isUsable, isWithin, realPathOf } from '../../base/files/real-path.ts';
 import { Roots } from '../../base/files/roots.ts';
-
-/** limits.h, PATH_MAX: the kernel opens no longer path, and resolving one could take very long. */
-const maxPathBytes = 4096;
 
 export class Sandbox {
   /** The base of relative paths. */
   readonly workdir: string;
   /** For the calls that are made: no link that changes meanwhile leads them out. */
   readonly roots: Roots;
-  readonly #directories: readonly string[];
 
-  private constructor(workdir: string, roots: Roots, directories: readonly string[]) {
+  private constructor(workdir: string, roots: Roots) {
     this.workdir = workdir;
     this.roots = roots;
-    this.#directories = directories;
   }
 
   /** @throws the system's error for a missing directory. */
   static async of(workdir: string, additionalDirectories: readonly string[] = []): Promise<Sandbox> {
-    const given = [workdir, ...additionalDirectories];
-    const directories = await Promise.all(given.map((path) => realpath(path)));
-    return new Sandbox(resolve(workdir), await Roots.of(workdir, given), directories);
+    return new Sandbox(resolve(workdir), await Roots.of(workdir, [workdir, ...additionalDirectories]));
   }
 
   /** Whether the path as it is written leads out of the sandbox, regardless of links. */
   isWrittenOutside(path: string): boolean {
     const written = resolve(this.workdir, path);
-    return !isWithin(this.workdir, written) && !this.#directories.some((root) => isWithin(root, written));
+    return !isWithin(this.workdir, written) && !this.roots.contains(written);
   }
 
   /**
@@ -43,10 +35,10 @@ export class Sandbox {
    * The path itself need not exist. On case-insensitive file systems the result has the case of the existing names.
    */
   async realPathOf(path: string): Promise<string | undefined> {
-    if (path === '' || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) return undefined;
+    if (!isUsable(path)) return undefined;
     try {
       const real = await realPathOf(resolve(this.workdir, path));
-      if (!this.#directories.some((root) => isWithin(root, real))) return undefined;
+      if (!this.roots.contains(real)) return undefined;
       if (!path.split(sep).includes('..')) return real;
       const asWritten = await realPathOf(inDirectory(this.workdir, path));
       return asWritten === real ? real : undefined;

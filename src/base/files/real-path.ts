@@ -7,7 +7,14 @@ import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { errorCode } from '../error-code.ts';
 
 /** path_resolution(7): the kernel itself follows at most this many symbolic links. */
-const maxLinks = 40;
+export const maxLinks = 40;
+/** limits.h, PATH_MAX: the kernel opens no longer path, and resolving one could take very long. */
+export const maxPathBytes = 4096;
+
+/** Whether the system can open a path of these characters. */
+export function isUsable(path: string): boolean {
+  return path !== '' && !path.includes('\0') && Buffer.byteLength(path) <= maxPathBytes;
+}
 
 /**
  * Like realpath(3), but the end of the path may be missing: a dangling link is resolved to the path that it would

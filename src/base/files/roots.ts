@@ -14,15 +14,11 @@ import { type FileHandle, lstat, mkdir, open, readlink, realpath } from 'node:fs
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { asSystemError, errorCode } from '../error-code.ts';
 import { makeFolder } from './make-folder.ts';
-import { inDirectory, isWithin, realPathOf } from './real-path.ts';
+import { inDirectory, isUsable, isWithin, maxLinks, maxPathBytes, realPathOf } from './real-path.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** open(2): a descriptor that only names a place. Node has no name for it; the value is that of all of Linux' ports. */
 const O_PATH = 0x20_0000;
-/** path_resolution(7): the kernel itself follows at most this many links. */
-const maxLinks = 40;
-/** limits.h, PATH_MAX. */
-const maxPathBytes = 4096;
 /** A place that changes under each walk is a race that is meant. */
 const maxWalks = 20;
 const descriptors = '/proc/self/fd/';
@@ -70,16 +66,21 @@ export class Roots {
   }
 
   /**
-   * @param base The base of relative paths; it is no root by itself.
+   * @param base The base of the relative paths that are looked for; it is no root by itself.
    * @throws the system's error for a directory that is missing.
    */
   static async of(base: string, directories: readonly string[]): Promise<Roots> {
     const roots = await Promise.all(directories.map(async (directory) => {
-      const given = resolve(base, directory);
+      const given = resolve(directory);
       const realPath = await realpath(given);
       return { realPath, names: [...new Set([realPath, given])] };
     }));
     return new Roots(resolve(base), roots);
+  }
+
+  /** Whether a path without links and `..` is one of the directories or below it. */
+  contains(path: string): boolean {
+    return isBelow(this.#roots, path);
   }
 
   /**
@@ -89,7 +90,7 @@ export class Roots {
    * @throws OutsideError; the system's error for a part that is missing, is no directory, or may not be entered.
    */
   async at<T>(path: string, use: (place: Place) => Promise<T>, options: PlaceOptions = {}): Promise<T> {
-    if (path === '' || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) throw new OutsideError(path);
+    if (!isUsable(path)) throw new OutsideError(path);
     for (let walks = 1; ; walks += 1) {
       const walk = new Walk(this.#roots, options);
       try {
@@ -258,7 +259,11 @@ async function checkedPlace(roots: readonly Root[], path: string, options: Place
   const realPath = options.isFollowed === false
     ? join(await realPathOf(dirname(path)), basename(path))
     : await realPathOf(path);
-  if (!roots.some((root) => isWithin(root.realPath, realPath))) throw new OutsideError(path);
+  if (!isBelow(roots, realPath)) throw new OutsideError(path);
   if (options.makeParents === true) makeFolder(dirname(realPath));
   return { path: realPath, realPath, beside: (name) => join(dirname(realPath), name) };
+}
+
+function isBelow(roots: readonly Root[], path: string): boolean {
+  return roots.some(({ realPath }) => isWithin(realPath, path));
 }
