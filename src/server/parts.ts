@@ -2,6 +2,8 @@
  * The parts of a server: what each domain adds to it. Parts are opened in order and closed in reverse.
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../base/log.ts';
 import type { Route } from '../http/routing/route.ts';
 import type { Gauge } from '../metrics/metrics.ts';
 import type { Health } from '../protocol/health.ts';
@@ -17,17 +19,37 @@ export interface Part {
   readonly beginClose?: () => void;
 }
 
+interface Closer {
+  readonly name: string;
+  readonly close: () => Promise<void> | void;
+}
+
+/** Each part bounds its own waits below this: a part that takes longer has a fault. */
+const defaultCloseMs = 15_000;
+
 export class Parts {
   readonly #parts: Part[] = [];
-  readonly #closers: (() => Promise<void> | void)[] = [];
+  readonly #closers: Closer[] = [];
+  readonly #log: Log;
+  readonly #closeMs: number;
+
+  /** @param options.closeMs How long a part may take to close, in milliseconds. Default: 15,000. */
+  constructor(log: Log, { closeMs = defaultCloseMs }: { readonly closeMs?: number } = {}) {
+    this.#log = log;
+    this.#closeMs = closeMs;
+  }
 
   add(part: Part): void {
     this.#parts.push(part);
   }
 
-  /** Registers what is to be released at the end, the last one first: at once where something is opened. */
-  onClose(closer: () => Promise<void> | void): void {
-    this.#closers.push(closer);
+  /**
+   * Registers what is to be released at the end, the last one first: at once where something is opened.
+   *
+   * @param name For the log, where it fails or takes too long.
+   */
+  onClose(name: string, close: Closer['close']): void {
+    this.#closers.push({ name, close });
   }
 
   get routes(): Route[] {
@@ -50,7 +72,21 @@ export class Parts {
     for (const { beginClose } of this.#parts) beginClose?.();
   }
 
+  /** Closes all parts. One that fails, or takes too long, is logged: the others are closed all the same. */
   async close(): Promise<void> {
-    for (const closer of this.#closers.splice(0).reverse()) await closer();
+    for (const closer of this.#closers.splice(0).reverse()) await this.#close(closer);
+  }
+
+  async #close({ name, close }: Closer): Promise<void> {
+    const done = new AbortController();
+    const limit = sleep(this.#closeMs, true, { signal: done.signal }).catch(() => false);
+    try {
+      const isLate = await Promise.race([close(), limit]);
+      if (isLate === true) this.#log.error('cannot close a part in time', { part: name, limitMs: this.#closeMs });
+    } catch (error) {
+      this.#log.error('cannot close a part', { part: name, error });
+    } finally {
+      done.abort();
+    }
   }
 }

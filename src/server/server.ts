@@ -61,7 +61,7 @@ export async function startServer(
 ): Promise<Server> {
   const { log, version, wrapped: wrapper } = options;
   const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
-  const parts = new Parts();
+  const parts = new Parts(log);
   const context: ServerContext = {
     config: { ...settings, ...capacity.settings }, log, pace: new TimeSlicer(), version, wrapper,
     files: capacity.files, parts,
@@ -80,7 +80,7 @@ export async function startServer(
     const isStandby = wrapper?.role === 'standby';
     let url = isStandby ? await standBy(wrapper, config, http) : undefined;
     const lock = await takeLock(config, { version, wrapper, patienceMs: isStandby ? patienceMs : 0 });
-    parts.onClose(() => lock.release());
+    parts.onClose('lock', () => lock.release());
     const keys = await openKeys({
       stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log,
     });
@@ -101,7 +101,7 @@ export async function startServer(
     lock.announce(url);
     const checks = setInterval(() => checkStateDirectory(lock, config, log), checkMs);
     checks.unref();
-    parts.onClose(() => clearInterval(checks));
+    parts.onClose('checks', () => clearInterval(checks));
     if (wrapper) wrapper.onDraining = (isDraining) => http.drain(isDraining);
     return {
       url,

@@ -17,6 +17,8 @@ export interface TlsOptions {
 
 /** How long an aborted wait may take to answer, in milliseconds. */
 const lastWordsMs = 500;
+/** How long destroyed connections may take to be gone. */
+const goneMs = 2_000;
 
 /** @param mayUpgrade Whether a request for another protocol is emitted as 'upgrade'; any other is emitted as usual. */
 export function createNodeServer(
@@ -62,7 +64,10 @@ export async function closeNodeServer<T extends ActiveRequest>(
     connections.destroy();
     server.closeAllConnections();
   }, graceMs + lastWordsMs);
-  await closed;
+  const done = new AbortController();
+  const limit = sleep(graceMs + lastWordsMs + goneMs, undefined, { signal: done.signal }).catch(() => undefined);
+  await Promise.race([closed, limit]);
+  done.abort();
   clearInterval(endIdle);
   clearTimeout(overdue);
   clearTimeout(end);

@@ -75,7 +75,7 @@ export async function openJobs(
     ahead: launching && { spares: launching.directories, stdinHolder: launching.stdinHolder },
     ...(limit === undefined ? {} : { hasFiles: (running: number) => hasFilesToStart(limit, running) }),
   });
-  parts.onClose(() => jobs.close());
+  parts.onClose('jobs', () => jobs.close());
   parts.add({
     routes: jobRoutes(jobs),
     health: () => ({
@@ -122,7 +122,7 @@ function openLaunching({ config, log, parts }: ServerContext): Launching | undef
   const stdinHolder = new StdinHolder({ forkServer, stateDir, onWarning });
   const directories = new SparePool(forkServer, join(stateDir, 'spares'), stdinHolder);
   const fifos = new SparePool(forkServer, fifosDirectory(stateDir));
-  parts.onClose(async () => {
+  parts.onClose('launchers', async () => {
     await Promise.all([directories.close(), fifos.close()]);
     stdinHolder.close();
     forkServer.close();
@@ -136,7 +136,7 @@ function openShells({ config, log, parts }: ServerContext, launching: Launching 
     stateDir, inherited, maxSessions, idleSeconds, log,
     takeFifo: launching && (async () => (await launching.fifos.take()).path),
   });
-  parts.onClose(() => shells.close());
+  parts.onClose('shells', () => shells.close());
   return shells;
 }
 

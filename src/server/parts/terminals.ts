@@ -17,7 +17,7 @@ export async function openTerminals({ config, log, parts }: ServerContext): Prom
     lifetimeSeconds: terminalLifetimeSeconds,
     log,
   });
-  parts.onClose(() => terminals.close());
+  parts.onClose('terminals', () => terminals.close());
   parts.add({
     routes: terminalRoutes(terminals),
     health: () => ({

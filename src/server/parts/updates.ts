@@ -39,7 +39,7 @@ export function openUpdates({ config, log, version, wrapper, parts }: ServerCont
       }
       : undefined,
   });
-  parts.onClose(() => updater.close());
+  parts.onClose('updates', () => updater.close());
   parts.add({
     routes: updateRoutes(updater),
     health: () => ({
