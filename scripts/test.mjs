@@ -40,7 +40,7 @@ if (!hasReporter) options.push('--test-reporter=spec');
 /** One thread that helps V8: there are as many files at a time as processors, and more. */
 const nodeOptions = ['--enable-source-maps', '--v8-pool-size=1'];
 /** Far longer than any file takes: so a hanging test is reported by name, not ended by the CI's own limit. */
-const timeoutMs = 1_800_000;
+const timeoutMs = 900_000;
 /** Without a line for so long, the files that run are named. */
 const silenceMs = 30_000;
 

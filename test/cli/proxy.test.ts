@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { identify } from '../../src/process/identity.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { closedPort } from '../support/daemon.ts';
+import { closedPort } from '../support/ports.ts';
 import { spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { plainShell, terminalless } from '../support/terminal.ts';

@@ -10,7 +10,7 @@ import { ProxyError } from '../../src/proxy/proxy-error.ts';
 import { proxyRules } from '../../src/proxy/rules.ts';
 import { certificate } from '../support/certificate.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { closedPort } from '../support/daemon.ts';
+import { closedPort } from '../support/ports.ts';
 import { atEnd } from '../support/server.ts';
 import { startTinyproxy } from '../support/tinyproxy.ts';
 import { without } from '../support/terminal.ts';

@@ -9,7 +9,7 @@ import { proxyRules } from '../../src/proxy/rules.ts';
 import { type ThroughProxy, throughProxy } from '../../src/proxy/through-proxy.ts';
 import { certificate } from '../support/certificate.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { closedPort } from '../support/daemon.ts';
+import { closedPort } from '../support/ports.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';

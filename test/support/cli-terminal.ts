@@ -10,7 +10,7 @@ import type { TestContext } from 'node:test';
 import { sendSignal } from '../../src/process/identity.ts';
 import { openScriptPty } from '../../src/terminals/holder/pty.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
-import { until } from './wait.ts';
+import { until, within } from './wait.ts';
 
 export interface CliTerminal {
   /** All that was shown so far. */
@@ -89,6 +89,9 @@ export async function openCliTerminal(
     before: () => read('before'),
     settings: () => execFileSync('stty', ['-a', '-F', read('tty')], { encoding: 'utf8' }).trim(),
     pid: () => Number(read('pid')),
-    ended: over.then(() => ({ exitCode: Number(read('code')), after: read('after') })),
+    ended: within(
+      over.then(() => ({ exitCode: Number(read('code')), after: read('after') })),
+      () => `the program ends; it shows ${JSON.stringify(text.slice(-2000))}`,
+    ),
   };
 }

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { FakeServer, key } from './fake-server.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
+import { within } from './wait.ts';
 
 export interface Ended {
   readonly exitCode: number | null;
@@ -116,10 +117,13 @@ function launch(args: readonly string[], { by, ...options }: { env: { [name: str
   const pieces: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
   for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', (bytes: Buffer) => pieces[stream].push(bytes));
   const text = (stream: 'stdout' | 'stderr'): string => Buffer.concat(pieces[stream]).toString();
-  const ended = once(child, 'close').then(([exitCode, signal]): Ended => ({
+  const closed = once(child, 'close').then(([exitCode, signal]): Ended => ({
     exitCode: exitCode as number | null, signal: signal as NodeJS.Signals | null,
     stdout: text('stdout'), stderr: text('stderr'), bytes: Buffer.concat(pieces.stdout),
   }));
+  const ended = within(
+    closed, () => `${args.join(' ')} ends; it printed ${JSON.stringify(`${text('stdout')}${text('stderr')}`.slice(-2000))}`,
+  );
   return {
     child, ended,
     printed: async (pattern, stream = 'stdout') => {
@@ -129,9 +133,4 @@ function launch(args: readonly string[], { by, ...options }: { env: { [name: str
       }
     },
   };
-}
-
-/** Resolves once `condition` holds. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
 }

@@ -4,10 +4,9 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { atEnd } from './server.ts';
@@ -40,25 +39,6 @@ export async function startDaemon(t: TestContext, { argv: [file, ...args], folde
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${file} ended: ${said()}`);
     return accepts(port);
   }, { what: `${file} listens` });
-}
-
-/** Nothing listens there (tcpmux, RFC 1078), and the system gives it to nobody who asks for any port. */
-export const closedPort = 1;
-
-/**
- * One of 127.0.0.1 that nothing listened on a moment ago, for who must know it before it listens. The system gives it to nobody who asks
- * for any port, as tests do that run at the same time (ip(7), ip_local_port_range: from 32,768 on).
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(10_000, 32_768);
-    const server = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(server, 'listening').then(() => true, () => false);
-    if (!isFree) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
 }
 
 async function accepts(port: number): Promise<boolean> {

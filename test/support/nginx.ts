@@ -6,7 +6,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { freePort, startDaemon } from './daemon.ts';
+import { startDaemon } from './daemon.ts';
+import { freePort } from './ports.ts';
 import { temporaryFolder } from './server.ts';
 
 /** @param options.http Further lines of the block `http`. @returns the address of nginx. */

@@ -4,7 +4,6 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import {
   chownSync, cpSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync,
   realpathSync, rmSync, statSync,
@@ -21,6 +20,7 @@ import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { parseSession, shellMark } from '../../src/shells/session-record.ts';
 import { type Server, startServer } from '../../src/server/server.ts';
+import { freePort } from './ports.ts';
 import { until } from './wait.ts';
 
 /** The key of every server of the tests. */
@@ -101,7 +101,8 @@ export async function startTestServer(
 ): Promise<InProcessServer> {
   const folder = temporaryFolder(t);
   const stateDir = options.stateDir ?? join(folder, 'state');
-  const config = loadConfig({ port: '0', 'state-dir': stateDir, ...options.flags }, environmentOf(folder, options.environment));
+  const port = String(await freePort());
+  const config = loadConfig({ port, 'state-dir': stateDir, ...options.flags }, environmentOf(folder, options.environment));
   const fd = openSync(join(folder, 'log'), 'a');
   const log = createLog({ fd, format: 'json', level: config.logLevel });
   const server = await startServer(config, { version: '0.0.0-test', log, ...(options.limits ? { limits: options.limits } : {}) });
@@ -128,6 +129,7 @@ export async function spawnServer(t: TestContext, options: TestServerOptions = {
   const folder = temporaryFolder(t);
   const stateDir = options.stateDir ?? join(folder, 'state');
   const start = (): Promise<Running> => launch({ ...options, folder, stateDir });
+  const logged = (): string => readFileSync(join(folder, 'log'), 'utf8');
   let running = await start();
   atEnd(t, async () => {
     if (isAlive(running.child)) await cancelAll(running.client);
@@ -141,11 +143,11 @@ export async function spawnServer(t: TestContext, options: TestServerOptions = {
     get url() { return running.client.url; },
     get client() { return running.client; },
     get pid() { return running.child.pid ?? 0; },
-    logged: () => readFileSync(join(folder, 'log'), 'utf8'),
+    logged,
     kill9: async () => { await end(running.child, 'SIGKILL'); },
-    stop: () => end(running.child, 'SIGTERM'),
+    stop: () => end(running.child, 'SIGTERM', logged),
     restart: async () => {
-      await end(running.child, 'SIGTERM');
+      await end(running.child, 'SIGTERM', logged);
       running = await start();
     },
   };
@@ -158,7 +160,7 @@ interface Running {
 
 async function launch(options: TestServerOptions & { readonly folder: string; readonly stateDir: string }): Promise<Running> {
   const { folder, stateDir, flags = {} } = options;
-  const words = Object.entries({ port: '0', 'state-dir': stateDir, ...flags })
+  const words = Object.entries({ 'port': String(await freePort()), 'state-dir': stateDir, ...flags })
     .flatMap(([name, value]) => [value].flat().map((one) => `--${name}=${String(one)}`));
   const fd = openSync(join(folder, 'log'), 'a');
   const env = environmentOf(folder, options.environment);
@@ -292,10 +294,10 @@ function isAlive(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  if (!isAlive(child)) return child.exitCode;
-  const exited = once(child, 'exit');
-  child.kill(signal);
-  await exited;
+/** @throws Error with its log where it does not end. */
+async function end(child: ChildProcess, signal: NodeJS.Signals, logged = (): string => ''): Promise<number | null> {
+  if (isAlive(child)) child.kill(signal);
+  await until(() => !isAlive(child), { what: `the server ends by ${signal}` })
+    .catch((error: Error) => { throw new Error(`${error.message}\n${logged()}`); });
   return child.exitCode;
 }

@@ -6,7 +6,8 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { freePort, searchPath, startDaemon } from './daemon.ts';
+import { searchPath, startDaemon } from './daemon.ts';
+import { freePort } from './ports.ts';
 import { temporaryFolder } from './server.ts';
 
 /** For the option `skip` of a test. @returns the reason; `false` where squid is installed. */

@@ -29,3 +29,20 @@ export async function until<T>(
     await sleep(waitMs);
   }
 }
+
+/** Far longer than any program runs that a test starts. */
+const endLimitMs = 300_000;
+
+/**
+ * The same promise, rejected where it takes longer than the limit, so that the test that waits fails by name. One that
+ * nothing waits for may be rejected.
+ *
+ * @param what What is waited for, for the message of a failure: asked for at that moment.
+ */
+export function within<T>(promise: Promise<T>, what: () => string, limitMs: number = endLimitMs): Promise<T> {
+  const limit = sleep(limitMs, undefined, { ref: false })
+    .then(() => { throw new Error(`It never happened within ${limitMs} ms: ${what()}`); });
+  const either = Promise.race([promise, limit]);
+  either.catch(() => undefined);
+  return either;
+}

@@ -102,7 +102,7 @@ export async function pairs(t: TestContext, options: Partial<WebSocketOptions> =
   server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 });
   await once(server, 'listening');
   t.after(async () => {
-    for (const socket of sockets) socket.destroy();
+    for (const socket of [...sockets, ...accepted]) socket.destroy();
     server.close();
     await once(server, 'close');
   });
@@ -117,7 +117,10 @@ export async function pairs(t: TestContext, options: Partial<WebSocketOptions> =
     socket.setNoDelay(true);
     const peer = watch(socket);
     await once(socket, 'connect');
-    const ours = await until(() => accepted.shift(), { what: 'the connection was accepted' });
+    // A client of another test may still ask for a server that had this port before.
+    const isOurs = ({ remotePort }: Socket): boolean => remotePort === socket.localPort;
+    const ours = await until(() => accepted.find(isOurs), { what: 'the connection was accepted' });
+    accepted.splice(accepted.indexOf(ours), 1);
     done();
     sockets.push(socket, ours);
     const connection = new WebSocketConnection(ours, { role: 'server', ...options });

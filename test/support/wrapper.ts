@@ -17,6 +17,7 @@ import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { WrapperTimings } from '../../src/wrapper/restart-decision.ts';
 import { ownPrograms } from './built.ts';
 import { archive, entry } from './tarball.ts';
+import { freePort } from './ports.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
 import { until } from './wait.ts';
 
@@ -57,7 +58,8 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     return owner !== undefined && isAliveNow(owner) ? owner : undefined;
   };
   const start = async (more: WrapperOptions): Promise<ChildProcess> => {
-    const child = launch({ ...more, folder, stateDir });
+    const flags = { port: String(await freePort()), ...more.flags };
+    const child = launch({ ...more, flags, folder, stateDir });
     const logged = (): string => readFileSync(join(folder, 'log'), 'utf8');
     try {
       await until(() => {
@@ -110,7 +112,7 @@ function clientOf(url: string): Sidecar {
 
 function launch(options: WrapperOptions & { readonly folder: string; readonly stateDir: string }): ChildProcess {
   const { folder, stateDir, flags = {}, timing, kill, isSocketShared } = options;
-  const given: Flags = { port: '0', 'state-dir': stateDir, ...flags };
+  const given: Flags = { 'state-dir': stateDir, ...flags };
   const words = Object.entries(given)
     .flatMap(([name, value]) => (value === true ? [`--${name}`] : [value].flat().map((one) => `--${name}=${String(one)}`)));
   const isReal = timing === undefined && kill === undefined && isSocketShared === undefined;

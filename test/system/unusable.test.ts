@@ -7,7 +7,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { mostRefusals } from '../../src/wrapper/restart-decision.ts';
-import { freePort } from '../support/daemon.ts';
+import { freePort } from '../support/ports.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ownVersion } from '../../src/process/own-version.ts';
 import { beginProbation, noVersions } from '../../src/update/versions/version-state.ts';
-import { freePort } from '../support/daemon.ts';
+import { freePort } from '../support/ports.ts';
 import { ask, newConnections } from '../support/load.ts';
 import { atEnd, environmentOf, program, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

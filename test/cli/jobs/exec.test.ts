@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { hangUp } from '../../support/fake-server.ts';
-import { setUp, until } from '../../support/cli.ts';
+import { setUp } from '../../support/cli.ts';
+import { until } from '../../support/wait.ts';
 
 describe('sidecar exec', () => {
   it('streams stdout and stderr apart and exits as the command does', async (t) => {
@@ -80,9 +81,9 @@ describe('sidecar exec', () => {
     await printed(/ready/);
     const count = (part: string): number => server.seen.filter(({ line }) => line.endsWith(part)).length;
     child.kill('SIGINT');
-    await until(() => count('/signal') === 1);
+    await until(() => count('/signal') === 1, { what: 'it is told of the signal' });
     child.kill('SIGINT');
-    await until(() => count('/cancel') === 1);
+    await until(() => count('/cancel') === 1, { what: 'it is told to cancel' });
     await printed(/no/);
     child.kill('SIGINT');
     const { exitCode, stderr } = await ended;
@@ -110,7 +111,7 @@ describe('sidecar exec', () => {
     child.stdout.destroy();
     const { exitCode, stderr } = await ended;
     assert.deepEqual([exitCode, stderr], [141, '']);
-    await until(() => [...server.jobs.values()].every(({ job }) => !job.processAlive));
+    await until(() => [...server.jobs.values()].every(({ job }) => !job.processAlive), { what: 'no process is alive' });
   });
 
   it('reports an end that the exit code does not show', async (t) => {

@@ -232,7 +232,8 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     type('on\r');
     await shows(/after on\r\n[^]*r> /);
     type('echo $x; exit\r');
-    await shows('5\r\n');
+    // Ctrl-D before the prompt would be the end of the command's input.
+    await shows(/5\r\n[^]*r> /);
     type('\x04');
     assert.equal((await ended).exitCode, 0);
   });
