@@ -37,6 +37,8 @@ class Repl {
   /** Lines of an incomplete command. */
   #lines: string[] = [];
   #exitCode: number = exitCodes.ok;
+  /** The deletions of the jobs that completed something. */
+  #deletions: Promise<void> = Promise.resolve();
   #finish: (exitCode: number) => void = () => undefined;
 
   constructor(sidecar: Sidecar, session: SessionRequest) {
@@ -58,7 +60,9 @@ class Repl {
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, terminate);
     try {
       this.#ask();
-      return await finished;
+      const exitCode = await finished;
+      await this.#deletions;
+      return exitCode;
     } finally {
       editor.close();
       process.off('SIGINT', interrupt);
@@ -119,8 +123,9 @@ class Repl {
   async #complete(line: string): Promise<readonly [string[], string]> {
     const word = wordAt(line);
     if (this.#running) return [[], word.typed];
-    const output = await queryShell(this.#sidecar, this.#session, completionScript(word));
-    return [completionsOf(word, output), word.typed];
+    const { stdout, deleted } = await queryShell(this.#sidecar, this.#session, completionScript(word));
+    this.#deletions = Promise.all([this.#deletions, deleted]).then(() => undefined);
+    return [completionsOf(word, stdout), word.typed];
   }
 
   #interrupt(): void {

@@ -32,13 +32,25 @@ export async function runInShell(
 const queryTimeoutMs = 3000;
 const maxQueryBytes = 256 * 1024;
 
-/**
- * Runs our own command in the session and resolves with its stdout; `''` when the session is busy or the command takes
- * too long. Its job is deleted afterwards.
- */
-export async function queryShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<string> {
-  const overdue = AbortSignal.timeout(queryTimeoutMs);
+export interface QueryAnswer {
+  /** `''` when the session is busy or the command takes too long. */
+  readonly stdout: string;
+  /** Resolves once its job is deleted, at the latest after 3 s. */
+  readonly deleted: Promise<void>;
+}
+
+/** Runs our own command in the session. Its job is deleted afterwards. */
+export async function queryShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<QueryAnswer> {
   let id: JobId | undefined;
+  const stdout = await query(sidecar, session, { command, onAccepted: (jobId) => { id = jobId; } });
+  return { stdout, deleted: id === undefined ? Promise.resolve() : deleteJob(sidecar, id) };
+}
+
+async function query(
+  sidecar: Sidecar, session: SessionRequest,
+  { command, onAccepted }: { readonly command: string; readonly onAccepted: (id: JobId) => void },
+): Promise<string> {
+  const overdue = AbortSignal.timeout(queryTimeoutMs);
   try {
     const request: PersistentShellExec = {
       ...session,
@@ -50,13 +62,11 @@ export async function queryShell(sidecar: Sidecar, session: SessionRequest, comm
       labels: { for: 'completion' },
       requireShell: await sessionExists(sidecar, session.sessionKey, overdue),
     };
-    const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => { id = jobId; } });
+    const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => onAccepted(jobId) });
     return job.stdout ?? '';
   } catch {
     // The candidates are unknown: nothing is completed.
     return '';
-  } finally {
-    if (id !== undefined) void deleteJob(sidecar, id);
   }
 }
 

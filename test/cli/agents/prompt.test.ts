@@ -3,20 +3,19 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AgentList, Job, PendingPermission } from '../../../src/client/client.ts';
 import { startUnreliableProxy } from '../../support/unreliable-proxy.ts';
-import { type InProcessServer, atEnd, spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
+import { type InProcessServer, spawnServer, startTestServer, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { terminalless } from '../../support/terminal.ts';
 import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { startRegistry } from '../../support/registry.ts';
 import { type Program, programOf, starterOf } from '../../support/cli.ts';
 import { openCliTerminal } from '../../support/cli-terminal.ts';
+import { startHoldingProxy } from '../../support/holding-proxy.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const fake = `${process.execPath} ${fileURLToPath(new URL('../../fixtures/fake-agent.mjs', import.meta.url))}`;
@@ -42,43 +41,6 @@ async function asked(server: Pick<InProcessServer, 'client'>): Promise<{ readonl
     const permission = job.pendingPermissions?.[0];
     return permission && { job, permission };
   }, { what: 'the agent asks' });
-}
-
-interface HoldingProxy {
-  readonly url: string;
-  readonly key: string;
-  /** Resolves once it holds a request. */
-  readonly holds: Promise<void>;
-  /** Holds nothing from now on. */
-  readonly passOn: () => void;
-}
-
-/** A proxy in front of the server that holds each POST whose path matches. */
-async function holdingProxy(t: TestContext, server: InProcessServer, path: RegExp): Promise<HoldingProxy> {
-  let passOn: () => void = () => undefined;
-  const isPassing = new Promise<void>((resolve) => { passOn = resolve; });
-  let tellHeld: () => void = () => undefined;
-  const holds = new Promise<void>((resolve) => { tellHeld = resolve; });
-  const proxy = createServer((incoming, outgoing) => {
-    const { method = '', url = '', headers } = incoming;
-    const pass = async (): Promise<void> => {
-      if (method === 'POST' && path.test(url)) {
-        tellHeld();
-        await isPassing;
-      }
-      const onward = request(new URL(url, server.url), { method, headers }, (got) => {
-        outgoing.writeHead(got.statusCode ?? 500, got.headers);
-        got.pipe(outgoing);
-      });
-      onward.on('error', () => outgoing.destroy());
-      incoming.pipe(onward);
-    };
-    void pass();
-  }).listen(0, '127.0.0.1');
-  atEnd(t, () => { proxy.closeAllConnections(); proxy.close(); });
-  await once(proxy, 'listening');
-  const { port } = proxy.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, key: server.key, holds, passOn };
 }
 
 describe('sidecar prompt', { skip }, () => {
@@ -366,7 +328,7 @@ describe('sidecar permissions', { skip }, () => {
   it('shows all of what it answers, blanks and controls too, before the answer is sent', async (t) => {
     const { server, start } = await setUp(t);
     // It passes an answer on only once the test has seen what is answered.
-    const proxy = await holdingProxy(t, server, /\/permissions\//);
+    const proxy = await startHoldingProxy(t, server, /\/permissions\//);
     const hidden = `ls${' '.repeat(400)}; rm -rf ~\u001b[8m`;
     const prompting = start(['prompt', '--ask', '-a', fake, `ask execute ${hidden}`]);
     const { job } = await asked(server);
@@ -590,7 +552,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
 
   it('-i cancels the turn of a prompt that is still on its way to the server', async (t) => {
     const server = await startTestServer(t);
-    const proxy = await holdingProxy(t, server, /\/prompt$/);
+    const proxy = await startHoldingProxy(t, server, /\/prompt$/);
     const { type, shows, ended } = await openCliTerminal(t, proxy, ['prompt', '-i', '-a', fake]);
     await shows(/Ctrl-D ends the agent[^]*> /);
     type('hang\r');

@@ -8,6 +8,7 @@ import { completionScript, completionsOf, wordAt } from '../../../src/cli/shells
 import { startTestServer, temporaryFolder } from '../../support/server.ts';
 import { terminalless } from '../../support/terminal.ts';
 import { openCliTerminal } from '../../support/cli-terminal.ts';
+import { startHoldingProxy } from '../../support/holding-proxy.ts';
 
 const shells = ['bash', 'sh', 'zsh'].filter((shell) => existsSync(`/bin/${shell}`) || existsSync(`/usr/bin/${shell}`));
 
@@ -64,4 +65,21 @@ test('Tab completes in the directory of the session, and leaves no job and no st
   await ended;
   const commands = (await server.client.jobs.list()).map(({ command }) => command);
   assert.deepEqual(commands.filter((command) => command?.includes('compgen') || command?.includes('for f in')), []);
+});
+
+test('the job of a completion is gone, also where the server has not heard yet that it may go', { skip: terminalless }, async (t) => {
+  const server = await startTestServer(t);
+  const proxy = await startHoldingProxy(t, server, /\/cancel$/);
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, 'only one here'), '');
+  const { type, shows, ended } = await openCliTerminal(t, proxy, ['shell', '-C', folder, 'r']);
+  await shows('r> ');
+  type('cat on\t');
+  await shows('cat only\\ one\\ here ');
+  await proxy.holds;
+  type('\x03exit\r');
+  await shows(/exit\r+\n/);
+  proxy.passOn();
+  await ended;
+  assert.deepEqual(await server.client.jobs.list(), []);
 });
