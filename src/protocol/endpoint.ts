@@ -34,8 +34,11 @@ export interface EndpointOptions<Query, Body, Result> {
   readonly isVital?: boolean;
   /** Parses the query (a record of strings, or of lists where a name is repeated). Default: no parameters. */
   readonly query?: Parser<Query>;
-  /** Parses a JSON body; an empty body counts as `{}`. `raw`: any bytes. Default: no body. */
-  readonly body?: Parser<Body> | 'raw';
+  /**
+   * Parses a JSON body; an empty body counts as `{}`. `raw`: any bytes, up to the limit on bodies. `stream`: any bytes,
+   * as many as there are, handled as they arrive. Default: no body.
+   */
+  readonly body?: Parser<Body> | 'raw' | 'stream';
   /** A body that is accepted, for the documentation. */
   readonly example?: object;
   /** With an `Idempotency-Key` the same request again gets the first answer again. Default: no. */

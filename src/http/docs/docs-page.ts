@@ -45,7 +45,7 @@ function section(route: Route): string {
 
 function bodyTable(body: Route['body']): string {
   if (body === undefined) return '';
-  if (body === 'raw') return '<p>Body: any bytes.</p>';
+  if (body === 'raw' || body === 'stream') return '<p>Body: any bytes.</p>';
   const { properties = {}, required = [] } = body.schema as
     { properties?: { [name: string]: Schema }; required?: readonly string[] };
   return table('Body', Object.entries(properties).map(([name, schema]) =>

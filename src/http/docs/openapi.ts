@@ -114,7 +114,7 @@ function operationId({ method, path }: Route): string {
 }
 
 function requestBody(body: NonNullable<Route['body']>, example: object | undefined): Json {
-  if (body === 'raw') return { content: { 'application/octet-stream': {} } };
+  if (body === 'raw' || body === 'stream') return { content: { 'application/octet-stream': {} } };
   const required = (body.schema['required'] as readonly string[] | undefined ?? []).length > 0;
   return { required, content: { 'application/json': { schema: body.schema, ...defined({ example }) } } };
 }

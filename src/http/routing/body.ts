@@ -10,6 +10,8 @@ import { ClientDisconnected } from './client-disconnected.ts';
 
 export const noBytes: Buffer = Buffer.alloc(0);
 
+const bodyEvents = ['readable', 'end', 'error', 'close'] as const;
+
 /** RFC 9112 §6.3: without either header a request has no content. */
 export function hasContent(incoming: IncomingMessage): boolean {
   const length = incoming.headers['content-length'];
@@ -73,6 +75,42 @@ export function readBytes(incoming: IncomingMessage, limitBytes: number): Promis
     incoming.once('error', left);
     incoming.once('close', left);
   });
+}
+
+/**
+ * The body piece by piece, at the pace of its reader: nothing of it is kept. What is not read is discarded.
+ *
+ * @param options.stallMs Milliseconds without a byte after which the client counts as gone.
+ * @throws ClientDisconnected when the connection ends before the body does; the reason of the signal.
+ */
+export async function* readPieces(
+  incoming: IncomingMessage, { signal, stallMs }: { readonly signal: AbortSignal; readonly stallMs: number },
+): AsyncGenerator<Buffer, void> {
+  let wake: () => void = () => undefined;
+  const onChange = (): void => wake();
+  const isOverdue = (): Promise<boolean> => new Promise((resolve) => {
+    const overdue = setTimeout(resolve, stallMs, true);
+    wake = () => {
+      clearTimeout(overdue);
+      resolve(false);
+    };
+  });
+  for (const event of bodyEvents) incoming.on(event, onChange);
+  signal.addEventListener('abort', onChange);
+  // Node's own iterator does not end where the other side has closed only its half (node:http, httpAllowHalfOpen).
+  try {
+    for (;;) {
+      if (signal.aborted) throw signal.reason;
+      const piece = incoming.read() as Buffer | null;
+      if (piece !== null) yield piece;
+      else if (incoming.readableEnded) return;
+      else if (incoming.destroyed || await isOverdue()) throw new ClientDisconnected();
+    }
+  } finally {
+    for (const event of bodyEvents) incoming.off(event, onChange);
+    signal.removeEventListener('abort', onChange);
+    incoming.resume();
+  }
 }
 
 /**

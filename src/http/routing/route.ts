@@ -18,6 +18,12 @@ export interface Request<Params = { readonly [name: string]: string }, Query = u
   readonly body: Body;
   /** The body as it arrived; empty without a body. */
   readonly bodyBytes: Buffer;
+  /**
+   * The body of an endpoint with `body: 'stream'`, at the pace of its reader. To be read once.
+   *
+   * @throws ClientDisconnected, while it is read, when the client leaves or stalls.
+   */
+  readonly content: AsyncIterable<Buffer>;
   readonly headers: IncomingHttpHeaders;
   readonly requestId: string;
   /** The request has the right key. Always true except on public routes. */

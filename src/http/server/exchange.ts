@@ -4,7 +4,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { randomBytes } from 'node:crypto';
-import { hasContent, noBytes } from '../routing/body.ts';
+import { hasContent, noBytes, readPieces } from '../routing/body.ts';
 import { ClientDisconnected } from '../routing/client-disconnected.ts';
 import type { Connection, ActiveRequest } from './connections.ts';
 import type { CorsHeaders } from '../auth/origin.ts';
@@ -25,6 +25,7 @@ export class Exchange implements Request, ActiveRequest {
   readonly startedAt: number = performance.now();
   /** The client sends the body only after a 100 (Continue) (RFC 9110 §10.1.1). */
   readonly expectsContinue: boolean;
+  readonly #stallMs: number;
   /** The path of the route, a label of the metrics. */
   path = 'unmatched';
   cors: CorsHeaders = [];
@@ -33,6 +34,8 @@ export class Exchange implements Request, ActiveRequest {
   body: unknown = undefined;
   bodyBytes: Buffer = noBytes;
   isAuthenticated = false;
+  /** Its body is handled as it arrives, however long that takes. */
+  isStreamed = false;
   /** Its turn has come. */
   isStarted = false;
   /** Its answer has begun, or the client is gone. */
@@ -42,12 +45,14 @@ export class Exchange implements Request, ActiveRequest {
   #controller: AbortController | undefined;
 
   constructor(
-    incoming: IncomingMessage, response: ServerResponse, connection: Connection<Exchange>, expectsContinue: boolean,
+    incoming: IncomingMessage, response: ServerResponse, connection: Connection<Exchange>,
+    { expectsContinue, stallMs }: { readonly expectsContinue: boolean; readonly stallMs: number },
   ) {
     this.incoming = incoming;
     this.response = response;
     this.connection = connection;
     this.expectsContinue = expectsContinue;
+    this.#stallMs = stallMs;
     this.requestId = requestIdOf(incoming.headers);
   }
 
@@ -69,6 +74,11 @@ export class Exchange implements Request, ActiveRequest {
       if (socket.destroyed || socket.readableEnded) this.abort(new ClientDisconnected());
     }
     return this.#controller.signal;
+  }
+
+  get content(): AsyncIterable<Buffer> {
+    if (this.expectsContinue && !this.incoming.complete) this.response.writeContinue();
+    return readPieces(this.incoming, { signal: this.signal, stallMs: this.#stallMs });
   }
 
   get hasLeft(): boolean {

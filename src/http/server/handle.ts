@@ -129,7 +129,12 @@ function admit(
 
 function readContent(exchange: Exchange, route: Route, { limits }: HandlerOptions): Reply | Promise<Reply> {
   const { incoming } = exchange;
-  checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limits.bodyBytes);
+  const limitBytes = route.body === 'stream' ? Number.POSITIVE_INFINITY : limits.bodyBytes;
+  checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limitBytes);
+  if (route.body === 'stream') {
+    exchange.isStreamed = true;
+    return route.handle(exchange);
+  }
   if (route.body === undefined) {
     // RFC 9110 §9.3.1: the body has no meaning here. It is read and discarded, so that the next request can be read.
     if (!exchange.hasTooMuchToRead(limits.bodyBytes)) incoming.resume();

@@ -11,12 +11,13 @@ import { ProblemError } from '../../protocol/problem.ts';
 import { wantsWebSocket } from '../../websocket/handshake.ts';
 import type { Authenticator } from '../auth/auth.ts';
 import { hasContent } from '../routing/body.ts';
+import { ClientDisconnected } from '../routing/client-disconnected.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { Gate } from './gate.ts';
 import { type HandlerOptions, handle, tooManyConnections } from './handle.ts';
 import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
-import { type ClientError, connectNotAllowed, toProblem, rawAnswer } from './malformed.ts';
+import { type ClientError, connectNotAllowed, isTooSlow, toProblem, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
 import { type TlsOptions, closeNodeServer, createNodeServer, stopAccepting } from './node-server.ts';
 import { createOriginPolicy, hostName } from '../auth/origin.ts';
@@ -151,11 +152,11 @@ function inAddress(host: string): string {
 function serve(
   server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: ResponseOptions, pace: TimeSlicer,
 ): void {
-  const { connections } = to;
+  const { connections, limits: { stallMs } } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
     if (connection.isRefused && incoming !== connection.refusedUpgrade) return;
-    const exchange = new Exchange(incoming, response, connection, expectsContinue);
+    const exchange = new Exchange(incoming, response, connection, { expectsContinue, stallMs });
     const before = connection.latest;
     connection.latest = exchange;
     connections.touch(connection);
@@ -198,7 +199,9 @@ function serve(
   server.on('request', begin(false));
   server.on('checkContinue', begin(true));
   server.on('checkExpectation', (incoming, response) => {
-    const exchange = new Exchange(incoming, response, connections.of(incoming.socket), true);
+    const exchange = new Exchange(
+      incoming, response, connections.of(incoming.socket), { expectsContinue: true, stallMs },
+    );
     exchange.connection.latest = exchange;
     exchange.isLast = true;
     const expected = String(incoming.headers.expect).slice(0, 100);
@@ -217,6 +220,8 @@ function serve(
   server.on('clientError', (error: ClientError, socket: Socket) => {
     const connection = connections.of(socket);
     if (connection.isRefused) return;
+    // Node says so once for each request.
+    if (isTooSlow(error) && connection.latest?.isStreamed === true) return;
     const problem = toProblem(error);
     if (problem && socket.writable) refuse(connection, problem, to);
     else socket.destroy();
@@ -264,7 +269,9 @@ function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, g
   const connection = to.connections.of(socket);
   const response = new ServerResponse(incoming);
   response.assignSocket(socket);
-  const exchange = new Exchange(incoming, response, connection, false);
+  const exchange = new Exchange(
+    incoming, response, connection, { expectsContinue: false, stallMs: to.limits.stallMs },
+  );
   exchange.isLast = true;
   connection.latest = exchange;
   connection.upgrade = { head };
@@ -354,6 +361,7 @@ function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Res
   if (latest && !latest.incoming.complete) {
     // The unreadable data is the body of the latest request.
     latest.isLast = true;
+    latest.abort(new ClientDisconnected());
     if (!latest.isAnswered) return fail(latest, problem, to);
     if (latest.response.writableFinished) return to.connections.linger(socket);
     latest.response.once('finish', () => to.connections.linger(socket));

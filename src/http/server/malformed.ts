@@ -16,10 +16,15 @@ export interface ClientError extends Error {
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
+/** The request has not arrived within the limit of time. */
+export function isTooSlow({ code }: ClientError): boolean {
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT';
+}
+
 /** @returns `undefined` where the connection itself failed, so that no answer can be sent. */
 export function toProblem(error: ClientError): ProblemError | undefined {
   const { code = '' } = error;
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+  if (isTooSlow(error)) {
     return new ProblemError('request_timeout', 'Cannot read the request: it did not arrive in time');
   }
   if (code === 'HPE_HEADER_OVERFLOW') return explainOverflow(error);
