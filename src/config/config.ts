@@ -49,6 +49,8 @@ export interface Config {
   /** Addresses of reverse proxies. */
   readonly trustProxies: readonly string[];
   readonly allowOrigins: readonly string[];
+  /** Absolute; empty: everywhere. */
+  readonly filesRoots: readonly string[];
   /** The shell, by name or path, for jobs of mode `shell` that name none. `undefined`: see `JobShells`. */
   readonly shell: string | undefined;
   readonly maxRunning: number;

@@ -3,6 +3,7 @@
  * @module
  */
 import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ParseError } from '../base/parse.ts';
 import { parseHost, parseOrigin } from '../http/auth/origin.ts';
@@ -40,6 +41,10 @@ export const definitions: { readonly [name: string]: Definition } = {
   'trust-proxy': checkedWords('trustProxies',
     'The address of a reverse proxy: wrong keys count for the client that it names last in X-Forwarded-For.',
     parseAddress),
+  'files-root': checkedWords('filesRoots',
+    'A directory that the calls of /files stay in, links followed; several flags for several. '
+      + 'Default: all that the user of the server reaches.',
+    (value) => resolve(value)),
   shell: word('shell',
     'The shell that runs a command whose request names none, by name or path. '
       + 'Default: bash where there is one, else sh.'),

@@ -18,6 +18,8 @@ export type ProblemCode =
   | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'turn_not_found'
   | 'too_many_prompts'
   | 'config_not_supported' | 'agent_error'
+  | 'file_not_found' | 'path_not_allowed' | 'file_exists' | 'not_a_file' | 'directory_not_empty' | 'file_unusable'
+  | 'file_changed' | 'wrong_offset'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -33,6 +35,8 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   elicitation_not_found: [404, 'No such question is pending'],
   turn_not_found: [404, 'The agent has had no such turn'],
   version_not_found: [404, 'The update source has no such version'],
+  file_not_found: [404, 'There is no such file'],
+  path_not_allowed: [403, 'The path cannot be used by this server'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
   job_running: [409, 'The job is still running'],
@@ -50,6 +54,12 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   no_wrapper: [409, 'There is no wrapper to carry out an update'],
   update_in_progress: [409, 'An update is under way'],
   update_refused: [409, 'The version must not be installed'],
+  file_exists: [409, 'There is a file already'],
+  not_a_file: [409, 'It is no regular file'],
+  directory_not_empty: [409, 'The directory is not empty'],
+  file_unusable: [409, 'The file cannot be used'],
+  wrong_offset: [409, 'The upload continues at another place'],
+  file_changed: [412, 'The file is not the expected one'],
   payload_too_large: [413, 'The body is too large'],
   uri_too_long: [414, 'The address is too long'],
   unsupported_media_type: [415, 'The body is not JSON'],

@@ -20,6 +20,7 @@ import type { ServerContext } from './context.ts';
 import { isLoopback, listenForTerminals, listenOn, tlsOf } from './listeners.ts';
 import { Parts } from './parts.ts';
 import { openJobs, openJobShells } from './parts/jobs.ts';
+import { openFiles } from './parts/files.ts';
 import { openTerminals } from './parts/terminals.ts';
 import { openUpdates } from './parts/updates.ts';
 import { serverRoutes } from './server-routes.ts';
@@ -89,6 +90,7 @@ export async function startServer(
       jobShells, hasTerminals: () => (terminals?.backend ?? null) !== null,
     });
     terminals = await openTerminals(context);
+    await openFiles(context);
     openUpdates(context, () => jobs.counts.running + jobs.counts.queued);
     let terminalPort: number | null = null;
     const routes = serverRoutes(context, {

@@ -78,9 +78,19 @@ export class Roots {
     return new Roots(resolve(base), roots);
   }
 
+  /** All that this process reaches. */
+  static everywhere(base: string): Roots {
+    return new Roots(resolve(base), [{ realPath: sep, names: [sep] }]);
+  }
+
   /** Whether a path without links and `..` is one of the directories or below it. */
   contains(path: string): boolean {
     return isBelow(this.#roots, path);
+  }
+
+  /** Whether a real path is one of the directories. */
+  isRoot(path: string): boolean {
+    return this.#roots.some(({ realPath }) => realPath === path);
   }
 
   /**
@@ -102,6 +112,20 @@ export class Roots {
       }
     }
   }
+}
+
+/** A directory that is held open: the paths below it stay in it, whatever its own path leads to meanwhile. */
+export interface HeldDirectory {
+  /** For calls of `node:fs` on the directory itself, and with a name behind it. */
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+/** Holds a directory open. @param path Of a {@link Place}, or a name below a held one. @throws the system's error. */
+export async function holdDirectory(path: string | Buffer): Promise<HeldDirectory> {
+  if (!canWalk) return { path: path.toString(), close: async () => undefined };
+  const handle = await open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  return { path: `${descriptors}${handle.fd}`, close: () => handle.close() };
 }
 
 /** An error of the system with the path that was asked for, instead of one that only this process can use. */
@@ -265,5 +289,5 @@ async function checkedPlace(roots: readonly Root[], path: string, options: Place
 }
 
 function isBelow(roots: readonly Root[], path: string): boolean {
-  return roots.some(({ realPath }) => isWithin(realPath, path));
+  return roots.some(({ realPath }) => realPath === sep || isWithin(realPath, path));
 }

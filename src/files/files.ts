@@ -1,0 +1,179 @@
+/**
+ * The files of the machine: all calls but those that read and write content, which have modules of their own.
+ * @module
+ */
+import type { BigIntStats } from 'node:fs';
+import { lstat, mkdir, readlink, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import { errorCode } from '../base/error-code.ts';
+import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
+import { runInBackground } from '../process/state/background.ts';
+import type { FileInfo, FileList, MkdirRequest, MoveRequest } from '../protocol/files.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { tagOf } from './etag.ts';
+import { explained } from './failure.ts';
+import { infoOf } from './info.ts';
+import { listDirectory, type Page } from './list.ts';
+import { Locks } from './lock.ts';
+import { bytesOf, openFile, snapshot, type Snapshot } from './read.ts';
+import { Unfinished } from './unfinished.ts';
+import { Writer, type WriteRequest, type WriteResult } from './write.ts';
+
+/** How long a large directory may take to be deleted. */
+const removalMs = 600_000;
+
+export interface FilesOptions {
+  readonly roots: Roots;
+  readonly stateDir: string;
+  readonly log: Log;
+}
+
+export class Files {
+  readonly #roots: Roots;
+  readonly #writer: Writer;
+  readonly #unfinished: Unfinished;
+
+  constructor({ roots, stateDir, log }: FilesOptions) {
+    this.#roots = roots;
+    this.#unfinished = new Unfinished(join(stateDir, 'files'), log);
+    this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: new Locks() });
+  }
+
+  /** Removes what an earlier server has left unfinished. */
+  async open(): Promise<void> {
+    await this.#unfinished.sweep();
+  }
+
+  /** @throws ProblemError file_not_found, path_not_allowed, not_a_file, file_unusable. */
+  snapshot(path: string): Promise<Snapshot> {
+    return snapshot(this.#roots, path);
+  }
+
+  /** @param last Inclusive; `undefined`: to the end. @throws ProblemError as {@link snapshot}, file_changed. */
+  bytesOf(file: Snapshot, first: number, last: number | undefined): AsyncIterable<Buffer> {
+    return bytesOf(this.#roots, file, first, last);
+  }
+
+  /** @throws as `Writer.write`. */
+  write(path: string, request: WriteRequest): Promise<WriteResult> {
+    return this.#writer.write(path, request);
+  }
+
+  /** How much of an upload in parts is there. */
+  uploadOffset(path: string): Promise<number | undefined> {
+    return this.#writer.uploadOffset(path);
+  }
+
+  /** @param isFollowed Whether what a link leads to is described. @throws ProblemError as {@link snapshot}. */
+  stat(path: string, { isFollowed }: { readonly isFollowed: boolean }): Promise<FileInfo> {
+    return explained('look at', path, () => this.#roots.at(path, (place) => describe(place), { isFollowed }));
+  }
+
+  /** @throws ProblemError as {@link snapshot}. */
+  list(path: string, page: Page): Promise<FileList> {
+    return explained('list', path, () => this.#roots.at(path, async (place) => {
+      const held = await holdDirectory(place.path).catch((error: unknown) => { throw notADirectory(path, error); });
+      try {
+        return await listDirectory(held, place.realPath, page);
+      } finally {
+        await held.close();
+      }
+    }));
+  }
+
+  /** @returns the directory, and whether it is new. @throws ProblemError file_exists … */
+  makeDirectory(
+    { path, mode, mkdirs = false }: MkdirRequest,
+  ): Promise<{ readonly info: FileInfo; readonly isNew: boolean }> {
+    return explained('make', path, () => this.#roots.at(path, async (place) => {
+      const isNew = await made(place, mode === undefined ? 0o777 : Number.parseInt(mode, 8));
+      const info = await describe(place);
+      if (!isNew && !(mkdirs && info.type === 'directory')) {
+        throw new ProblemError('file_exists', `Cannot make ${path}: there is a ${info.type} already`);
+      }
+      return { info, isNew };
+    }, { makeParents: mkdirs }));
+  }
+
+  /** @throws ProblemError file_exists, directory_not_empty … */
+  move({ from, to, overwrite = false, mkdirs = false }: MoveRequest): Promise<FileInfo> {
+    return explained('move', from, () => this.#roots.at(from, (source) =>
+      explained('move', `${from} to ${to}`, () => this.#roots.at(to, async (target) => {
+        if (!overwrite && await isThere(target)) {
+          throw new ProblemError('file_exists', `Cannot move ${from} to ${to}: there is something already`);
+        }
+        await rename(source.path, target.path);
+        return describe(target);
+      }, { isFollowed: false, makeParents: mkdirs })), { isFollowed: false }));
+  }
+
+  /** @returns the real path of what is gone. @throws ProblemError directory_not_empty … */
+  delete(path: string, { isRecursive }: { readonly isRecursive: boolean }): Promise<string> {
+    return explained('delete', path, () => this.#roots.at(path, async (place) => {
+      if (this.#roots.isRoot(place.realPath)) {
+        throw new ProblemError('path_not_allowed', `Cannot delete ${path}: it is the directory that holds all others`);
+      }
+      const stats = await lstat(place.path);
+      if (!stats.isDirectory()) await unlink(place.path);
+      else if (isRecursive) await removeTree(place);
+      else await rmdir(place.path);
+      return place.realPath;
+    }, { isFollowed: false }));
+  }
+}
+
+async function describe(place: Place): Promise<FileInfo> {
+  const stats = await lstat(place.path, { bigint: true });
+  if (stats.isSymbolicLink()) return infoOf(place.realPath, stats, { target: await readlink(place.path) });
+  return infoOf(place.realPath, stats, stats.isFile() ? await tagAt(place, stats) : {});
+}
+
+async function tagAt(place: Place, stats: BigIntStats): Promise<Pick<FileInfo, 'etag'>> {
+  try {
+    const file = await openFile(place);
+    return { etag: await tagOf(file, stats).finally(() => file.close()) };
+  } catch (error) {
+    // A file that may not be read is there all the same.
+    if (!(error instanceof ProblemError) && errorCode(error) === 'ELOOP') throw error;
+    return {};
+  }
+}
+
+async function made(place: Place, mode: number): Promise<boolean> {
+  try {
+    await mkdir(place.path, { mode });
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+    return false;
+  }
+}
+
+async function isThere(place: Place): Promise<boolean> {
+  try {
+    await lstat(place.path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return false;
+  }
+}
+
+/** rm(1) works below open directories as well: no link that comes meanwhile leads it elsewhere. */
+async function removeTree(place: Place): Promise<void> {
+  if (process.platform === 'win32') return await rm(place.path, { recursive: true });
+  const path = place.path.replace('/proc/self/', `/proc/${process.pid}/`);
+  try {
+    await runInBackground('rm', ['-rf', '--', path], { limitMs: removalMs });
+  } catch (error) {
+    const [line = ''] = ((error as { readonly stderr?: string }).stderr ?? '').trim().split('\n');
+    const reason = line === '' ? 'it took too long' : line.replace(/^rm: /, '').replaceAll(path, place.realPath);
+    throw new ProblemError('file_unusable', `Cannot delete ${place.realPath}: ${reason}`, { cause: error });
+  }
+}
+
+function notADirectory(path: string, error: unknown): unknown {
+  if (!['ENOTDIR', 'ELOOP'].includes(errorCode(error))) return error;
+  return new ProblemError('not_a_file', `Cannot list ${path}: it is no directory`, { cause: error });
+}

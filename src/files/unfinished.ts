@@ -1,0 +1,94 @@
+/**
+ * Files that are being written beside the ones they will replace. Each is noted in the state directory first: what a
+ * server leaves that is killed meanwhile is removed by the next one.
+ * @module
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import { makeOwnFolder } from '../base/files/make-folder.ts';
+import { createFile } from '../base/files/untrusted-file.ts';
+import { readJson } from '../base/files/untrusted-json.ts';
+import { errorCode } from '../base/error-code.ts';
+import { Roots } from '../base/files/roots.ts';
+import { fieldsOf, integer, text } from '../base/parse.ts';
+
+/** For how long a part of an upload is kept, in milliseconds. */
+export const keepPartsMs = 86_400_000;
+
+const record = fieldsOf({ path: text({ min: 1 }), atMs: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }) });
+const recordBounds = { maxBytes: 32_768, maxTokens: 16 };
+/** Only files with these names are ever removed. */
+const ownName = /^\.sidecar-[\w-]{22,43}\.(new|part)$/;
+
+/** The name of a new file beside another. */
+export function temporaryName(): string {
+  return `.sidecar-${randomBytes(16).toString('base64url')}.new`;
+}
+
+/** Where the parts of the file with this name are gathered, beside it: the same name for each part. */
+export function partsName(name: string): string {
+  return `.sidecar-${createHash('sha256').update(name).digest('base64url')}.part`;
+}
+
+export class Unfinished {
+  readonly #folder: string;
+  readonly #log: Log;
+
+  /** @param folder A folder for the notes alone. */
+  constructor(folder: string, log: Log) {
+    this.#folder = folder;
+    this.#log = log;
+  }
+
+  /** Notes a file before it is made. @param path Its real path. @throws the system's error. */
+  note(path: string): void {
+    makeOwnFolder(this.#folder);
+    const place = this.#noteOf(path);
+    rmSync(place, { force: true });
+    createFile(place, JSON.stringify({ path, atMs: Date.now() }));
+  }
+
+  /** The file has taken its place, or was removed. */
+  forget(path: string): void {
+    rmSync(this.#noteOf(path), { force: true });
+  }
+
+  /** Removes what earlier servers left, but for parts that may still be continued. */
+  async sweep(): Promise<void> {
+    for (const name of namesIn(this.#folder)) {
+      const note = join(this.#folder, name);
+      try {
+        const { path, atMs } = record(readJson(note, recordBounds), name);
+        if (path.endsWith('.part') && Math.abs(Date.now() - atMs) < keepPartsMs) continue;
+        if (ownName.test(basename(path))) await remove(path);
+        rmSync(note, { force: true });
+      } catch (error) {
+        this.#log.warn('an unfinished file cannot be removed', { note, error });
+      }
+    }
+  }
+
+  #noteOf(path: string): string {
+    return join(this.#folder, `${createHash('sha256').update(path).digest('hex')}.json`);
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await Roots.everywhere(dirname(path)).at(path, (place) => unlink(place.path), { isFollowed: false });
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR'].includes(errorCode(error))) throw error;
+  }
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).filter((name) => /^[0-9a-f]{64}\.json$/.test(name));
+  } catch {
+    // No file was ever written.
+    return [];
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The calls of the machine's files.
+ * @module
+ */
+import { endpoint } from '../endpoint.ts';
+import {
+  deleteQuery, fileDeleted, fileInfo, fileList, fileWritten, type FileWritten, listQuery, mkdirRequest, moveRequest,
+  readQuery, statQuery, type UploadProgress, uploadProgress, writeQuery,
+} from '../files.ts';
+import type { Parser } from '../../base/parse.ts';
+
+const always = ['file_not_found', 'path_not_allowed', 'file_unusable'] as const;
+const written: Parser<FileWritten | UploadProgress> = fileWritten;
+const progress: Parser<FileWritten | UploadProgress> = uploadProgress;
+
+export const readFile = endpoint('GET', '/files', {
+  summary: 'The bytes of a file',
+  description: 'Only regular files; of a directory, 409 says what it is. HEAD tells in Upload-Offset how much of an '
+    + 'upload in parts has arrived, also where there is no file yet.',
+  query: readQuery,
+  headers: {
+    'Range': 'One range of bytes: 206', 'If-Range': 'The range only of the file with this tag, else all of it',
+    'If-None-Match': 'The ETag of what the client has: 304 where it still holds',
+  },
+  answers: {
+    200: { description: 'The whole file; ETag names its content', type: 'application/octet-stream' },
+    206: { description: 'The range, or the end that was asked for', type: 'application/octet-stream' },
+    304: { description: 'The client has it already' },
+  },
+  problems: [...always, 'not_a_file', 'range_not_satisfiable'],
+});
+
+export const writeFile = endpoint('PUT', '/files', {
+  summary: 'Writes a file of any size',
+  description: 'The body is written beside the file and takes its place in one step, once it is complete and on the '
+    + 'disk: a reader sees the old file or the new one, also after a crash. With Content-Range the body is a part: '
+    + 'parts arrive in order, and what of one has arrived before a connection broke is kept for a day; HEAD says how '
+    + 'much is there, and the last part makes the file.',
+  query: writeQuery,
+  body: 'stream',
+  headers: {
+    'If-Match': 'The ETag that the file must still have, else 412',
+    'If-None-Match': '*: there must be no file, else 412',
+    'Content-Range': 'bytes FIRST-LAST/SIZE: the body is this part of the file',
+  },
+  answers: {
+    200: { description: 'The file was replaced', body: written },
+    201: { description: 'The file is new', body: written },
+    202: { description: 'The part has arrived', body: progress },
+  },
+  problems: [...always, 'not_a_file', 'file_changed', 'wrong_offset', 'storage_full'],
+});
+
+export const deleteFile = endpoint('DELETE', '/files', {
+  summary: 'Deletes a file, a link or a directory',
+  query: deleteQuery,
+  answers: { 200: { description: 'It is gone', body: fileDeleted } },
+  problems: [...always, 'directory_not_empty'],
+});
+
+export const statFile = endpoint('GET', '/files/stat', {
+  summary: 'What a path leads to: type, size, permissions, time',
+  query: statQuery,
+  answers: { 200: { description: 'The file; of a regular one with its ETag', body: fileInfo } },
+  problems: always,
+});
+
+export const listFiles = endpoint('GET', '/files/list', {
+  summary: 'Lists a directory, page by page',
+  description: 'What vanishes meanwhile is left out.',
+  query: listQuery,
+  answers: { 200: { description: 'The page', body: fileList } },
+  problems: [...always, 'not_a_file'],
+});
+
+export const makeDirectory = endpoint('POST', '/files/mkdir', {
+  summary: 'Makes a directory',
+  body: mkdirRequest,
+  example: { path: '/srv/app/data', mkdirs: true },
+  answers: {
+    200: { description: 'It was there already', body: fileInfo }, 201: { description: 'It is there', body: fileInfo },
+  },
+  problems: [...always, 'file_exists', 'storage_full'],
+});
+
+export const moveFile = endpoint('POST', '/files/move', {
+  summary: 'Gives a file, a link or a directory another path',
+  body: moveRequest,
+  example: { from: '/srv/app/new.json', to: '/srv/app/config.json', overwrite: true },
+  answers: { 200: { description: 'It is there', body: fileInfo } },
+  problems: [...always, 'file_exists', 'directory_not_empty', 'storage_full'],
+});

@@ -1,0 +1,151 @@
+/**
+ * Files of the machine: requests and answers.
+ * @module
+ */
+import {
+  boolean, described, flag, fromText, integer, object, optional, optionalText, type Parsed, text,
+} from '../base/parse.ts';
+import { count, list, maybe, only, orNull, seconds, shape, string, word } from './answer.ts';
+
+/** PATH_MAX of limits.h. */
+const path = text({ min: 1, max: 4096 });
+const relative = 'Absolute, or relative to the working directory of the server.';
+const anyPath = described(`${relative} Links are followed.`, path);
+const ownPath = described(`${relative} A link itself is meant.`, path);
+const mode = described(
+  'The permissions in octal, such as 0644. Default: those of the file that is replaced, else what the umask leaves.',
+  optionalText(text({ pattern: /^[0-7]{3,4}$/, expected: 'permissions in octal, such as 0644' })),
+);
+const mkdirs = 'Make the missing directories above it.';
+
+export const fileTypes: readonly ['file', 'directory', 'symlink', 'other'] = ['file', 'directory', 'symlink', 'other'];
+/** `other`: a FIFO, a socket or a device. */
+export type FileType = (typeof fileTypes)[number];
+
+/** A file, or what else has a path. */
+export interface FileInfo {
+  readonly name: string;
+  /** The path without links above its last part. */
+  readonly path: string;
+  readonly type: FileType;
+  readonly sizeBytes: number;
+  /** The permissions in octal: `0644`. */
+  readonly mode: string;
+  readonly modifiedAt: number;
+  /** Where a link leads, as it is written in it. Of links only. */
+  readonly target?: string;
+  /** Names the content: another content has another tag. Only in the answer about one file. */
+  readonly etag?: string;
+  /** The bytes of the name, where these are not UTF-8: `name` has U+FFFD in their place. */
+  readonly nameBase64?: string;
+  /** The server may not look into this directory. */
+  readonly unreadable?: true;
+}
+
+export const fileInfo = shape<FileInfo>({
+  name: string,
+  path: described('Without links above its last part', string),
+  type: described('other: a FIFO, a socket or a device', word(...fileTypes)),
+  sizeBytes: count,
+  mode: described('In octal, such as 0644', string),
+  modifiedAt: seconds,
+  target: maybe(described('Of a link: where it leads, as it is written in it', string)),
+  etag: maybe(described('Names the content. Only in the answer about one file', string)),
+  nameBase64: maybe(described('The bytes of a name that is not UTF-8', string)),
+  unreadable: maybe(described('The server may not look into this directory', only(true))),
+}, { name: 'a file', relies: ['path', 'type'] });
+
+export interface FileList {
+  readonly path: string;
+  /** By name, each directory before what is in it. */
+  readonly entries: readonly FileInfo[];
+  /** For `after` of the next page; `null`: this was the last one. */
+  readonly next: string | null;
+}
+
+export const fileList = shape<FileList>({
+  path: string,
+  entries: described('By name, each directory before what is in it', list(fileInfo)),
+  next: described('For `after` of the next page; null: this was the last one', orNull(string)),
+}, { name: 'a list of files', relies: ['entries'] });
+
+/** A file that was written. */
+export interface FileWritten {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly etag: string;
+  /** There was no file before. */
+  readonly created: boolean;
+}
+
+export const fileWritten = shape<FileWritten>({
+  path: described('Without links', string), sizeBytes: count, etag: string,
+  created: described('There was no file before', boolean),
+}, { name: 'a written file', relies: ['etag'] });
+
+/** A part of an upload has arrived. */
+export interface UploadProgress {
+  readonly path: string;
+  /** How many bytes are there: the next part begins with that one. */
+  readonly uploadOffset: number;
+}
+
+export const uploadProgress = shape<UploadProgress>({
+  path: string, uploadOffset: described('How many bytes are there', count),
+}, { name: 'the progress of an upload', relies: ['uploadOffset'] });
+
+export interface FileDeleted {
+  readonly deleted: true;
+  readonly path: string;
+}
+
+export const fileDeleted = shape<FileDeleted>({ deleted: only(true), path: string });
+
+export const readQuery = object({
+  path: anyPath,
+  tailBytes: described('Only so many bytes of the end, as a range.',
+    optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
+});
+export type ReadQuery = Parsed<typeof readQuery>;
+
+export const writeQuery = object({
+  path: anyPath,
+  mode,
+  mkdirs: described(mkdirs, optional(flag)),
+  append: described('Add the body to the end of the file.', optional(flag)),
+});
+export type WriteQuery = Parsed<typeof writeQuery>;
+
+export const statQuery = object({
+  path: ownPath,
+  follow: described('Describe what a link leads to.', optional(flag)),
+});
+
+export const listQuery = object({
+  path: anyPath,
+  depth: described('1: what is in the directory; 2: also what is in those in it … Default 1.',
+    optional(fromText(integer({ min: 1, max: 100 })))),
+  limit: described('The most entries of a page. Default 1000.', optional(fromText(integer({ min: 1, max: 10_000 })))),
+  after: described('`next` of the page before.', optional(text({ min: 1, max: 16_384, pattern: /^[\w-]+$/ }))),
+});
+export type ListQuery = Parsed<typeof listQuery>;
+
+export const deleteQuery = object({
+  path: ownPath,
+  recursive: described('Delete a directory with all that is in it.', optional(flag)),
+});
+
+export const mkdirRequest = object({
+  path: anyPath,
+  mode,
+  mkdirs: described(`${mkdirs} One that is there already is no failure.`, optional(boolean)),
+});
+export type MkdirRequest = Parsed<typeof mkdirRequest>;
+
+export const moveRequest = object({
+  from: ownPath,
+  to: described('The new path itself, not the directory to put it into.', path),
+  overwrite: described('Replace a file, or an empty directory, that is there.', optional(boolean)),
+  mkdirs: described(mkdirs, optional(boolean)),
+});
+export type MoveRequest = Parsed<typeof moveRequest>;
