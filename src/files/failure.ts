@@ -23,7 +23,7 @@ const meanings: { readonly [code: string]: readonly [code: ProblemCode, words: s
 };
 
 /**
- * The problem for an error of a call on `path`; an error that is none of the system's is returned as it is.
+ * The problem for an error of the system in a call on `path`. Any other error is returned as it is.
  *
  * @param action Such as `read` or `write`.
  */

@@ -68,14 +68,15 @@ async function* walk(
       const isBegin = begin !== undefined && name.equals(begin);
       const inner = depth > 1 && info.type === 'directory' ? await hold(held, name) : undefined;
       const own: Names = [...names, name];
-      if (!isBegin) yield { names: own, info: inner === 'unreadable' ? { ...info, unreadable: true } : info };
-      if (inner === undefined || inner === 'unreadable') continue;
+      // The reader may stop at any entry.
       try {
+        if (!isBegin) yield { names: own, info: inner === 'unreadable' ? { ...info, unreadable: true } : info };
+        if (inner === undefined || inner === 'unreadable') continue;
         yield* walk(inner.held, {
           path: info.path, entries: inner.entries, names: own, after: isBegin ? after.slice(1) : [], depth: depth - 1,
         });
       } finally {
-        await inner.held.close();
+        if (typeof inner === 'object') await inner.held.close();
       }
     }
   }

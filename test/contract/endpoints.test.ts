@@ -8,6 +8,7 @@ import test from 'node:test';
 import type { Schema } from '../../src/base/parse.ts';
 import { type Endpoint, pathOf } from '../../src/protocol/endpoint.ts';
 import * as agentCalls from '../../src/protocol/endpoints/agents.ts';
+import * as fileCalls from '../../src/protocol/endpoints/files.ts';
 import * as jobCalls from '../../src/protocol/endpoints/jobs.ts';
 import * as serverCalls from '../../src/protocol/endpoints/server.ts';
 import * as shellCalls from '../../src/protocol/endpoints/shells.ts';
@@ -34,7 +35,7 @@ interface Field {
 
 /** Its calls are those of the second listener. */
 const elsewhere: readonly Endpoint[] = [terminalCalls.openOwnTerminalAtRoot];
-const endpoints = [agentCalls, jobCalls, serverCalls, shellCalls, terminalCalls, updateCalls]
+const endpoints = [agentCalls, fileCalls, jobCalls, serverCalls, shellCalls, terminalCalls, updateCalls]
   .flatMap((calls) => Object.values(calls) as Endpoint[]).filter((one) => !elsewhere.includes(one));
 
 const values = { null: null, number: 1.5, boolean: true, array: [], object: {}, text: 'no such word' } as const;
@@ -77,16 +78,19 @@ async function refuses(server: Reached, endpoint: Endpoint, { name, query, statu
 // Queries. ------------------------------------------------------------------------------------------------------------
 
 function queryCases(endpoint: Endpoint): Case[] {
+  const needed = fieldsOf(endpoint.query?.schema).filter(({ isRequired }) => isRequired);
+  const besides = (one: string): string => needed.filter(({ name }) => name !== one).map(({ name }) => `${name}=x&`).join('');
   const cases = fieldsOf(endpoint.query?.schema).flatMap((field) => [...wrongTexts(field.schema)].map(([what, text]) => ({
-    name: `${field.name} ${what}`, query: `${field.name}=${encodeURIComponent(text)}`, at: `Cannot read query.${field.name}`,
+    name: `${field.name} ${what}`, query: `${besides(field.name)}${field.name}=${encodeURIComponent(text)}`, at: `Cannot read query.${field.name}`,
   })));
+  const missing = needed.map(({ name }) => ({ name: `${name} is missing`, query: besides(name), at: `Cannot read query.${name}` }));
   const twice = fieldsOf(endpoint.query?.schema).filter(({ schema }) => schema['type'] !== 'array').map(({ name }) => ({
-    name: `${name} twice`, query: `${name}=1&${name}=1`, at: `Cannot read query.${name}`,
+    name: `${name} twice`, query: `${besides(name)}${name}=1&${name}=1`, at: `Cannot read query.${name}`,
   }));
   return [
-    ...cases, ...twice,
-    { name: 'an unknown parameter', query: 'noSuchParameter=1', at: 'Cannot read query.noSuchParameter: unknown field' },
-    { name: 'a method of objects as a parameter', query: 'constructor=1', at: 'Cannot read query.constructor: unknown field' },
+    ...cases, ...twice, ...missing,
+    { name: 'an unknown parameter', query: `${besides('')}noSuchParameter=1`, at: 'Cannot read query.noSuchParameter: unknown field' },
+    { name: 'a method of objects as a parameter', query: `${besides('')}constructor=1`, at: 'Cannot read query.constructor: unknown field' },
     { name: 'a query that is not percent-encoded', query: 'a=%zz', at: 'Cannot read query: expected percent-encoded UTF-8' },
     { name: 'a query that is not UTF-8', query: 'a=%ff', at: 'Cannot read query: expected percent-encoded UTF-8' },
   ];
