@@ -118,7 +118,8 @@ export function readFallbackExit({ directory }: Pick<StartedShell, 'directory'>,
  * @throws as {@link writeNote}.
  */
 export function noteLastExit({ directory }: Pick<StartedShell, 'directory'>, jobId: string, code: number): void {
-  writeNote(directory, lastExitFile, `${jobId} ${code}\n`);
+  // Always of the same length: it is overwritten at the end of each job.
+  writeNote(directory, lastExitFile, `${jobId} ${String(code).padStart(3, '0')}\n`);
 }
 
 /** The exit code of a job that was the last one of the shell to end; `undefined`: it was not. */
