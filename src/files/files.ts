@@ -3,13 +3,13 @@
  * @module
  */
 import type { BigIntStats } from 'node:fs';
-import { lstat, mkdir, readlink, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readlink, rename, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { errorCode } from '../base/error-code.ts';
 import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
-import { runInBackground } from '../process/state/background.ts';
-import type { FileInfo, FileList, MkdirRequest, MoveRequest } from '../protocol/files.ts';
+import { removeMany } from '../process/state/trash.ts';
+import type { FileInfo, FileList, FileText, MkdirRequest, MoveRequest } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { tagOf } from './etag.ts';
 import { explained } from './failure.ts';
@@ -17,6 +17,7 @@ import { infoOf } from './info.ts';
 import { listDirectory, type Page } from './list.ts';
 import { Locks } from './lock.ts';
 import { bytesOf, openFile, snapshot, type Snapshot } from './read.ts';
+import { readText, type TextRange } from './text.ts';
 import { Unfinished } from './unfinished.ts';
 import { Writer, type WriteRequest, type WriteResult } from './write.ts';
 
@@ -53,6 +54,11 @@ export class Files {
   /** @param last Inclusive; `undefined`: to the end. @throws ProblemError as {@link snapshot}, file_changed. */
   bytesOf(file: Snapshot, first: number, last: number | undefined): AsyncIterable<Buffer> {
     return bytesOf(this.#roots, file, first, last);
+  }
+
+  /** @throws ProblemError as {@link snapshot}, not_text, payload_too_large. */
+  text(path: string, range: TextRange): Promise<FileText> {
+    return readText(this.#roots, path, range);
   }
 
   /** @throws as `Writer.write`. */
@@ -160,12 +166,10 @@ async function isThere(place: Place): Promise<boolean> {
   }
 }
 
-/** rm(1) works below open directories as well: no link that comes meanwhile leads it elsewhere. */
 async function removeTree(place: Place): Promise<void> {
-  if (process.platform === 'win32') return await rm(place.path, { recursive: true });
   const path = place.path.replace('/proc/self/', `/proc/${process.pid}/`);
   try {
-    await runInBackground('rm', ['-rf', '--', path], { limitMs: removalMs });
+    await removeMany(path, { limitMs: removalMs });
   } catch (error) {
     const [line = ''] = ((error as { readonly stderr?: string }).stderr ?? '').trim().split('\n');
     const reason = line === '' ? 'it took too long' : line.replace(/^rm: /, '').replaceAll(path, place.realPath);

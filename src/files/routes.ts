@@ -4,7 +4,7 @@
  */
 import { ParseError } from '../base/parse.ts';
 import {
-  deleteFile, listFiles, makeDirectory, moveFile, readFile, statFile, writeFile,
+  deleteFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
 } from '../protocol/endpoints/files.ts';
 import type { FileDeleted, ReadQuery, WriteQuery } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -19,6 +19,8 @@ import type { Snapshot } from './read.ts';
 export function fileRoutes(files: Files): Route[] {
   return [
     bind(readFile, (request) => read(files, request)),
+    bind(readTextFile, async ({ query: { path, line = 1, limit = 2000 } }) =>
+      json(200, await files.text(path, { line, limit }))),
     bind(writeFile, (request) => write(files, request)),
     bind(deleteFile, async ({ query: { path, recursive = false } }) => {
       const body: FileDeleted = { deleted: true, path: await files.delete(path, { isRecursive: recursive }) };

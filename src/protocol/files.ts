@@ -69,6 +69,44 @@ export const fileList = shape<FileList>({
   next: described('For `after` of the next page; null: this was the last one', orNull(string)),
 }, { name: 'a list of files', relies: ['entries'] });
 
+export const textEncodings: readonly ['utf-8', 'utf-16le', 'utf-16be', 'latin1'] =
+  ['utf-8', 'utf-16le', 'utf-16be', 'latin1'];
+/** `latin1`: it is not Unicode, and shown as if it were Latin-1. */
+export type TextEncoding = (typeof textEncodings)[number];
+
+export interface TextLine {
+  /** From 1. */
+  readonly number: number;
+  /** Without its end. */
+  readonly text: string;
+  /** Only the first 2,000 characters are shown. */
+  readonly isCut?: true;
+}
+
+/** Lines of a text file. */
+export interface FileText {
+  readonly path: string;
+  readonly etag: string;
+  readonly sizeBytes: number;
+  readonly encoding: TextEncoding;
+  /** Of the whole file. */
+  readonly lineCount: number;
+  readonly lines: readonly TextLine[];
+  /** There are lines behind the last one of these. */
+  readonly truncated: boolean;
+}
+
+export const fileText = shape<FileText>({
+  path: string, etag: string, sizeBytes: count,
+  encoding: described('latin1: it is not Unicode, and shown as if it were Latin-1', word(...textEncodings)),
+  lineCount: described('Of the whole file', count),
+  lines: list(shape<TextLine>({
+    number: described('From 1', count), text: described('Without its end', string),
+    isCut: maybe(described('Only the first 2,000 characters are shown', only(true))),
+  })),
+  truncated: described('There are lines behind the last one of these', boolean),
+}, { name: 'a text file', relies: ['lines', 'etag'] });
+
 /** A file that was written. */
 export interface FileWritten {
   readonly path: string;
@@ -107,6 +145,15 @@ export const readQuery = object({
     optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
 });
 export type ReadQuery = Parsed<typeof readQuery>;
+
+const maxLine = 1_000_000_000;
+
+export const textQuery = object({
+  path: anyPath,
+  line: described('The first line, from 1; negative: so many lines from the end. Default 1.',
+    optional(fromText(integer({ min: -maxLine, max: maxLine })))),
+  limit: described('The most lines. Default 2000.', optional(fromText(integer({ min: 1, max: 100_000 })))),
+});
 
 export const writeQuery = object({
   path: anyPath,

@@ -19,7 +19,7 @@ export type ProblemCode =
   | 'too_many_prompts'
   | 'config_not_supported' | 'agent_error'
   | 'file_not_found' | 'path_not_allowed' | 'file_exists' | 'not_a_file' | 'directory_not_empty' | 'file_unusable'
-  | 'file_changed' | 'wrong_offset'
+  | 'file_changed' | 'wrong_offset' | 'not_text'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -58,6 +58,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   not_a_file: [409, 'It is no regular file'],
   directory_not_empty: [409, 'The directory is not empty'],
   file_unusable: [409, 'The file cannot be used'],
+  not_text: [409, 'The file is no text'],
   wrong_offset: [409, 'The upload continues at another place'],
   file_changed: [412, 'The file is not the expected one'],
   payload_too_large: [413, 'The body is too large'],

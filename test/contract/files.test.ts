@@ -9,7 +9,7 @@ import {
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
-import type { FileInfo, FileList, FileWritten } from '../../src/protocol/files.ts';
+import type { FileInfo, FileList, FileText, FileWritten } from '../../src/protocol/files.ts';
 import { type Answer, type Asked, type Reached, ask } from '../support/client.ts';
 import { type TestServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -112,6 +112,56 @@ describe('GET /files', { skip }, () => {
       assert.match(problem.detail, detail);
     }
     assert.doesNotMatch(server.logged(), /request failed/);
+  });
+});
+
+describe('GET /files/text', { skip }, () => {
+  it('gives lines with their numbers, from either end, and says how many there are', async (t) => {
+    const { folder, call } = await setUp(t);
+    const text = async (path: string): Promise<FileText> => (await call('GET /files/text', path)).json<FileText>();
+    writeFileSync(join(folder, 'f'), '\ufeffone\r\n\r\nthree ü\nfour');
+    const { etag, path, ...rest } = await text('f');
+    assert.deepEqual([path, etag], [join(folder, 'f'), (await call('HEAD /files', 'f')).headers['etag']]);
+    assert.deepEqual(rest, {
+      sizeBytes: 23, encoding: 'utf-8', lineCount: 4, truncated: false,
+      lines: [{ number: 1, text: 'one' }, { number: 2, text: '' }, { number: 3, text: 'three ü' }, { number: 4, text: 'four' }],
+    });
+    const numbers = async (query: string): Promise<readonly [number[], boolean]> => {
+      const { lines, truncated } = await text(`f&${query}`);
+      return [lines.map(({ number }) => number), truncated];
+    };
+    for (const [query, expected] of [
+      ['line=2&limit=2', [[2, 3], true]], ['line=-1', [[4], false]], ['line=-3&limit=2', [[2, 3], true]], ['line=-9', [[1, 2, 3, 4], false]],
+      ['line=0&limit=1', [[1], true]], ['line=5', [[], false]],
+    ] as const) assert.deepEqual(await numbers(query), expected, query);
+    writeFileSync(join(folder, 'empty'), '');
+    assert.deepEqual(await text('empty').then(({ lineCount, lines }) => [lineCount, lines]), [0, []]);
+    assert.match((await text('/proc/self/status')).lines[0]?.text ?? '', /^Name:/);
+  });
+
+  it('cuts long lines between characters, reads other encodings, and refuses what is no text by its type', async (t) => {
+    const { folder, call } = await setUp(t);
+    const text = async (path: string): Promise<FileText> => (await call('GET /files/text', path)).json<FileText>();
+    writeFileSync(join(folder, 'long'), `${'x'.repeat(1999)}😀rest\n${'ü'.repeat(2000)}\n${'x'.repeat(3_000_000)}`);
+    const { lines, lineCount } = await text('long');
+    assert.deepEqual([lineCount, lines.map((line) => [line.text.length, line.isCut])], [3, [[1999, true], [2000, undefined], [2000, true]]]);
+    writeFileSync(join(folder, 'wide'), Buffer.from('\ufeffä\nb', 'utf16le'));
+    writeFileSync(join(folder, 'big-endian'), Buffer.from('\ufeffä\nb', 'utf16le').swap16());
+    writeFileSync(join(folder, 'old'), Buffer.from('stra\xdfe\n', 'latin1'));
+    for (const [name, encoding, first] of [['wide', 'utf-16le', 'ä'], ['big-endian', 'utf-16be', 'ä'], ['old', 'latin1', 'straße']] as const) {
+      const found = await text(name);
+      assert.deepEqual([found.encoding, found.lines[0]?.text], [encoding, first]);
+    }
+    for (const [begin, type] of [['\x89PNG\r\n\x1a\n\0', 'image/png'], ['\x7fELF\x02\x01\x01\0', 'application/x-elf'], ['a\0b', 'application/octet-stream']] as const) {
+      writeFileSync(join(folder, 'binary'), Buffer.from(begin, 'latin1'));
+      const { problem } = await call('GET /files/text', 'binary');
+      assert.deepEqual([problem.status, problem.code, problem['contentType']], [409, 'not_text', type]);
+    }
+    writeFileSync(join(folder, 'huge'), Buffer.alloc(16 * 2 ** 20 + 1, 'x\n'));
+    assert.deepEqual((await call('GET /files/text', 'huge')).problem.code, 'payload_too_large');
+    truncateSync(join(folder, 'huge'), 16 * 2 ** 20);
+    const most = await text('huge&limit=100000');
+    assert.deepEqual([most.lineCount, most.lines.length, most.truncated], [8 * 2 ** 20, 100_000, true]);
   });
 });
 

@@ -97,7 +97,13 @@ async function removeFew(path: string): Promise<boolean> {
   return true;
 }
 
-async function removeMany(path: string): Promise<void> {
+/**
+ * Removes a folder by a separate process, which follows no link that comes into it meanwhile (not on Windows).
+ *
+ * @param options.limitMs How long it may take, in milliseconds. Default: 60,000.
+ * @throws as `runInBackground`.
+ */
+export async function removeMany(path: string, options: { readonly limitMs?: number } = {}): Promise<void> {
   if (process.platform === 'win32') await rm(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
-  else await runInBackground('rm', ['-rf', '--', path]);
+  else await runInBackground('rm', ['-rf', '--', path], options);
 }

@@ -4,8 +4,8 @@
  */
 import { endpoint } from '../endpoint.ts';
 import {
-  deleteQuery, fileDeleted, fileInfo, fileList, fileWritten, type FileWritten, listQuery, mkdirRequest, moveRequest,
-  readQuery, statQuery, type UploadProgress, uploadProgress, writeQuery,
+  deleteQuery, fileDeleted, fileInfo, fileList, fileText, fileWritten, type FileWritten, listQuery, mkdirRequest,
+  moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress, writeQuery,
 } from '../files.ts';
 import type { Parser } from '../../base/parse.ts';
 
@@ -28,6 +28,15 @@ export const readFile = endpoint('GET', '/files', {
     304: { description: 'The client has it already' },
   },
   problems: [...always, 'not_a_file', 'range_not_satisfiable'],
+});
+
+export const readTextFile = endpoint('GET', '/files/text', {
+  summary: 'Lines of a text file, with their numbers',
+  description: 'For models. Files of up to 16 MiB; of a line the first 2,000 characters, of all lines about a million. '
+    + 'A binary file is refused, with its type.',
+  query: textQuery,
+  answers: { 200: { description: 'The lines', body: fileText } },
+  problems: [...always, 'not_a_file', 'not_text'],
 });
 
 export const writeFile = endpoint('PUT', '/files', {
