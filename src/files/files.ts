@@ -41,9 +41,12 @@ export class Files {
     this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: new Locks() });
   }
 
-  /** Removes what an earlier server has left unfinished. */
-  async open(): Promise<void> {
-    await this.#unfinished.sweep();
+  /**
+   * Begins to remove what an earlier server has left unfinished. The start of a server does not wait for it, as a file
+   * may be on a file system that does not answer.
+   */
+  sweep(): void {
+    void this.#unfinished.sweep();
   }
 
   /** @throws ProblemError file_not_found, path_not_allowed, not_a_file, file_unusable. */

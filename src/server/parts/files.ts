@@ -15,7 +15,7 @@ export async function openFiles({ config, log, parts }: ServerContext): Promise<
   const base = ownDirectory();
   const roots = filesRoots.length === 0 ? Roots.everywhere(base) : await rootsOf(base, filesRoots);
   const files = new Files({ roots, stateDir, log });
-  await files.open();
+  files.sweep();
   parts.add({ routes: fileRoutes(files) });
 }
 
