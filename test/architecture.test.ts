@@ -58,6 +58,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'shells/dialects/powershell.ts': 'the loop of PowerShell, which stands beside it',
   'http/auth/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/services/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
+  'files/copy.ts': 'as files/read.ts',
   'files/read.ts': 'files that a client names, below held directories, with O_NONBLOCK and a check',
   'files/write.ts': 'the same, and what it makes itself, exclusively',
   'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',

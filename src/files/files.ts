@@ -4,13 +4,13 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat, mkdir, readlink, rename, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { errorCode } from '../base/error-code.ts';
 import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
-import { removeMany } from '../process/state/trash.ts';
 import type { FileInfo, FileList, FileText, MkdirRequest, MoveRequest } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { copyTree, mustNotContain } from './copy.ts';
 import { tagOf } from './etag.ts';
 import { explained } from './failure.ts';
 import { infoOf } from './info.ts';
@@ -18,7 +18,7 @@ import { listDirectory, type Page } from './list.ts';
 import { Locks } from './lock.ts';
 import { bytesOf, openFile, snapshot, type Snapshot } from './read.ts';
 import { readText, type TextRange } from './text.ts';
-import { Unfinished } from './unfinished.ts';
+import { removeAt, temporaryName, Unfinished } from './unfinished.ts';
 import { Writer, type WriteRequest, type WriteResult } from './write.ts';
 
 /** How long a large directory may take to be deleted. */
@@ -106,15 +106,55 @@ export class Files {
   }
 
   /** @throws ProblemError file_exists, directory_not_empty … */
-  move({ from, to, overwrite = false, mkdirs = false }: MoveRequest): Promise<FileInfo> {
-    return explained('move', from, () => this.#roots.at(from, (source) =>
-      explained('move', `${from} to ${to}`, () => this.#roots.at(to, async (target) => {
-        if (!overwrite && await isThere(target)) {
-          throw new ProblemError('file_exists', `Cannot move ${from} to ${to}: there is something already`);
-        }
+  move(request: MoveRequest, signal: AbortSignal): Promise<FileInfo> {
+    return this.#between('move', request, async (source, target) => {
+      try {
         await rename(source.path, target.path);
+      } catch (error) {
+        // Another file system.
+        if (errorCode(error) !== 'EXDEV') throw error;
+        await this.#copy(source, target, signal);
+        await removeTree(source);
+      }
+    });
+  }
+
+  /** @throws ProblemError file_exists, directory_not_empty, not_a_file … */
+  copy(request: MoveRequest, signal: AbortSignal): Promise<FileInfo> {
+    return this.#between('copy', request, (source, target) => this.#copy(source, target, signal));
+  }
+
+  #between(
+    action: string, { from, to, overwrite = false, mkdirs = false }: MoveRequest,
+    act: (source: Place, target: Place) => Promise<void>,
+  ): Promise<FileInfo> {
+    return explained(action, from, () => this.#roots.at(from, async (source) => {
+      await lstat(source.path);
+      return await explained(action, `${from} to ${to}`, () => this.#roots.at(to, async (target) => {
+        mustNotContain(source.realPath, target.realPath);
+        if (!overwrite && await isThere(target)) {
+          throw new ProblemError('file_exists', `Cannot ${action} ${from} to ${to}: there is something already`);
+        }
+        await act(source, target);
         return describe(target);
-      }, { isFollowed: false, makeParents: mkdirs })), { isFollowed: false }));
+      }, { isFollowed: false, makeParents: mkdirs }));
+    }, { isFollowed: false }));
+  }
+
+  async #copy(source: Place, target: Place, signal: AbortSignal): Promise<void> {
+    const name = temporaryName();
+    const note = join(dirname(target.realPath), name);
+    this.#unfinished.note(note);
+    const path = target.beside(name);
+    try {
+      await copyTree(source.path, path, { shownPath: source.realPath, signal });
+      await rename(path, target.path);
+    } catch (error) {
+      await removeAt({ ...target, path }).catch(() => undefined);
+      throw error;
+    } finally {
+      this.#unfinished.forget(note);
+    }
   }
 
   /** @returns the real path of what is gone. @throws ProblemError directory_not_empty … */
@@ -123,10 +163,9 @@ export class Files {
       if (this.#roots.isRoot(place.realPath)) {
         throw new ProblemError('path_not_allowed', `Cannot delete ${path}: it is the directory that holds all others`);
       }
-      const stats = await lstat(place.path);
-      if (!stats.isDirectory()) await unlink(place.path);
-      else if (isRecursive) await removeTree(place);
-      else await rmdir(place.path);
+      if (isRecursive) await removeTree(place);
+      else if ((await lstat(place.path)).isDirectory()) await rmdir(place.path);
+      else await unlink(place.path);
       return place.realPath;
     }, { isFollowed: false }));
   }
@@ -170,12 +209,13 @@ async function isThere(place: Place): Promise<boolean> {
 }
 
 async function removeTree(place: Place): Promise<void> {
-  const path = place.path.replace('/proc/self/', `/proc/${process.pid}/`);
   try {
-    await removeMany(path, { limitMs: removalMs });
+    await removeAt(place, { limitMs: removalMs });
   } catch (error) {
-    const [line = ''] = ((error as { readonly stderr?: string }).stderr ?? '').trim().split('\n');
-    const reason = line === '' ? 'it took too long' : line.replace(/^rm: /, '').replaceAll(path, place.realPath);
+    const { stderr } = error as { readonly stderr?: string };
+    if (stderr === undefined) throw error;
+    const [line = ''] = stderr.trim().split('\n');
+    const reason = line === '' ? 'it took too long' : line.replace(/^rm: /, '').replace(/\/proc\/\d+\/fd\/\d+\//, '');
     throw new ProblemError('file_unusable', `Cannot delete ${place.realPath}: ${reason}`, { cause: error });
   }
 }

@@ -4,7 +4,7 @@
  */
 import { ParseError } from '../base/parse.ts';
 import {
-  deleteFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
+  copyFile, deleteFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
 } from '../protocol/endpoints/files.ts';
 import type { FileDeleted, ReadQuery, WriteQuery } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -34,7 +34,8 @@ export function fileRoutes(files: Files): Route[] {
       const { info, isNew } = await files.makeDirectory(body);
       return json(isNew ? 201 : 200, info);
     }),
-    bind(moveFile, async ({ body }) => json(200, await files.move(body))),
+    bind(moveFile, async ({ body, signal }) => json(200, await files.move(body, signal))),
+    bind(copyFile, async ({ body, signal }) => json(200, await files.copy(body, signal))),
   ];
 }
 

@@ -5,15 +5,16 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { makeOwnFolder } from '../base/files/make-folder.ts';
 import { createFile } from '../base/files/untrusted-file.ts';
 import { readJson } from '../base/files/untrusted-json.ts';
 import { errorCode } from '../base/error-code.ts';
-import { Roots } from '../base/files/roots.ts';
+import { type Place, Roots } from '../base/files/roots.ts';
 import { fieldsOf, integer, text } from '../base/parse.ts';
+import { removeMany } from '../process/state/trash.ts';
 
 /** For how long a part of an upload is kept, in milliseconds. */
 export const keepPartsMs = 86_400_000;
@@ -78,10 +79,17 @@ export class Unfinished {
 
 async function remove(path: string): Promise<void> {
   try {
-    await Roots.everywhere(dirname(path)).at(path, (place) => unlink(place.path), { isFollowed: false });
+    await Roots.everywhere(dirname(path)).at(path, (place) => removeAt(place), { isFollowed: false });
   } catch (error) {
     if (!['ENOENT', 'ENOTDIR'].includes(errorCode(error))) throw error;
   }
+}
+
+/** Removes a file, or a directory with all that is in it. @throws the system's error, as `removeMany`. */
+export async function removeAt(place: Place, options: { readonly limitMs?: number } = {}): Promise<void> {
+  if (!(await lstat(place.path)).isDirectory()) await unlink(place.path);
+  // Another process, to which this one's descriptors are not its own.
+  else await removeMany(place.path.replace('/proc/self/', `/proc/${process.pid}/`), options);
 }
 
 function namesIn(folder: string): readonly string[] {

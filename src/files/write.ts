@@ -3,13 +3,14 @@
  * @module
  */
 import { constants, type BigIntStats } from 'node:fs';
-import { type FileHandle, copyFile, link, lstat, open, rename, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, rename, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Place, Roots } from '../base/files/roots.ts';
 import { errorCode } from '../base/error-code.ts';
 import type { FileWritten, UploadProgress } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ContentRange, checkConditions, type Conditions } from './conditions.ts';
+import { copyContent } from './copy.ts';
 import { smallBytes, tagOf, tagOfContent, tagOfStats } from './etag.ts';
 import { explained } from './failure.ts';
 import { mustBeFile } from './info.ts';
@@ -228,15 +229,10 @@ async function* limited(content: AsyncIterable<Uint8Array>, lengthBytes: number)
   }
 }
 
-/** By their descriptors, which no link can lead elsewhere; a file system that can shares the blocks. */
 async function copyInto(file: FileHandle, place: Place): Promise<void> {
   const source = await openFile(place);
   try {
-    if (process.platform === 'linux') {
-      await copyFile(`/proc/self/fd/${source.fd}`, `/proc/self/fd/${file.fd}`, constants.COPYFILE_FICLONE);
-    } else {
-      await writeAll(file, source.createReadStream({ start: 0, autoClose: false }) as AsyncIterable<Buffer>, 0);
-    }
+    await copyContent(source, file);
   } finally {
     await source.close();
   }

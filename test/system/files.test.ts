@@ -1,7 +1,7 @@
 /** Files through kill -9: the old one or the new one, and nothing beside them. */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -46,7 +46,8 @@ test('a server that is killed while it writes leaves the old file or the new one
     seen.add(after.equals(before) ? 'old' : 'new');
     await server.restart();
     await until(() => readdirSync(folder).length === 1, { what: 'only the file is there' });
-    await until(() => readdirSync(join(server.stateDir, 'files')).length === 0, { what: 'no note is left' });
+    const notes = join(server.stateDir, 'files');
+    await until(() => !existsSync(notes) || readdirSync(notes).length === 0, { what: 'no note is left' });
   }
   t.diagnostic([...seen].join(', '));
   assert.equal((await ask(server, `PUT /files?path=${encodeURIComponent(path)}`, { body: Buffer.from('z') })).status, 200);

@@ -99,3 +99,12 @@ export const moveFile = endpoint('POST', '/files/move', {
   answers: { 200: { description: 'It is there', body: fileInfo } },
   problems: [...always, 'file_exists', 'directory_not_empty', 'storage_full'],
 });
+
+export const copyFile = endpoint('POST', '/files/copy', {
+  summary: 'Copies a file, a link or a directory with all that is in it',
+  description: 'Permissions are kept. It is copied under another name first: there is never half of it.',
+  body: moveRequest,
+  example: { from: '/srv/app', to: '/srv/app-before' },
+  answers: { 200: { description: 'The copy is there', body: fileInfo } },
+  problems: [...always, 'not_a_file', 'file_exists', 'directory_not_empty', 'storage_full'],
+});
