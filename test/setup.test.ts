@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -39,7 +39,7 @@ test('setup installs, builds and becomes the program; the next time it does so i
 });
 
 test('setup asks npm for what production settings and an outer npm would leave out', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   const env = { NODE_ENV: 'production', npm_config_omit: 'dev', npm_config_global: 'true', npm_config_dry_run: 'true' };
   assert.equal((await setup(copy, [], env)).code, 0);
   const [call = ''] = npmCalls(copy);
@@ -74,7 +74,7 @@ test('setup builds again after a change, and what was deleted is gone', async (t
 });
 
 test('setup installs again when the lock file, the packages or npm\'s record of them changed', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   await setup(copy, []);
   rmSync(join(copy.folder, 'node_modules/.package-lock.json'));
   assert.match((await setup(copy, [])).stderr, /installing/);
@@ -86,9 +86,8 @@ test('setup installs again when the lock file, the packages or npm\'s record of 
 });
 
 test('setup shows what tsc says of a broken source, and keeps the last good build', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   linkPackages(copy);
-  await setup(copy, []);
   writeFileSync(join(copy.folder, 'src/cli/main.ts'), 'export const = ;\n');
   const { code, stdout, stderr } = await setup(copy, ['dist/cli/main.js']);
   assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
@@ -98,7 +97,7 @@ test('setup shows what tsc says of a broken source, and keeps the last good buil
 });
 
 test('setup shows what npm says when it fails, and what to do', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   const { code, stdout, stderr } = await setup(copy, ['dist/cli/main.js'], { STUB_FAILS_WITH: 'ECONNREFUSED' });
   assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
   assert.match(stderr, /npm error code ECONNREFUSED\nsetup: npm ci failed \(exit code 1\)[^]*npm config get registry/);
@@ -107,14 +106,14 @@ test('setup shows what npm says when it fails, and what to do', async (t) => {
 });
 
 test('setup gives npm a cache of its own where the usual one cannot be written', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   assert.equal((await setup(copy, [], { STUB_CANNOT_WRITE: join(copy.base, 'cache'), npm_config_cache: join(copy.base, 'cache') })).code, 0);
   assert.equal(npmCalls(copy).length, 2);
   assert.deepEqual(leftovers(copy), []);
 });
 
 test('a setup killed in the middle of npm blocks nobody once that npm is gone', { skip: isWindows }, async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   const killed = start(copy, [], { STUB_HANGS: '1' });
   t.after(() => killed.kill('SIGKILL'));
   const npmPid = Number(await contents(join(copy.base, 'npm-pid')));
@@ -178,9 +177,8 @@ test('setup.mjs itself uses no syntax that Node 12 cannot parse', () => {
 });
 
 test('an unpacked npm package starts without npm, a build or a change', async (t) => {
-  const copy = makeCopy(t);
+  const copy = await makeBuiltCopy(t);
   linkPackages(copy);
-  await setup(copy, []);
   const unpacked = join(copy.base, 'unpacked');
   mkdirSync(unpacked);
   run(isWindows ? 'npm.cmd' : 'npm', ['pack', '--ignore-scripts', '--silent'], copy.folder);
@@ -232,6 +230,30 @@ interface Copy {
 function makeCopy(t: TestContext): Copy {
   const base = realpathSync(mkdtempSync(join(tmpdir(), 'sidecar-setup-')));
   t.after(() => rmSync(base, { recursive: true, force: true, maxRetries: 5 }));
+  return makeCopyIn(base);
+}
+
+let built: Promise<Copy> | undefined;
+after(async () => {
+  if (built) rmSync((await built).base, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** A copy with the build of its `src`, which is made once for all of them: it takes over a second. */
+async function makeBuiltCopy(t: TestContext): Promise<Copy> {
+  built ??= buildCopy();
+  const copy = makeCopy(t);
+  cpSync(join((await built).folder, 'dist'), join(copy.folder, 'dist'), { recursive: true });
+  return copy;
+}
+
+async function buildCopy(): Promise<Copy> {
+  const copy = makeCopyIn(realpathSync(mkdtempSync(join(tmpdir(), 'sidecar-setup-'))));
+  linkPackages(copy);
+  assert.deepEqual(await setup(copy, []), { code: 0, stdout: '', stderr: 'setup: building...\n' });
+  return copy;
+}
+
+function makeCopyIn(base: string): Copy {
   const copy = { base, folder: join(base, 'it\'s a copy'), npm: join(base, 'npm-cli.js') };
   mkdirSync(join(copy.folder, 'src/cli'), { recursive: true });
   for (const file of ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/setup.mjs', 'scripts/setup']) {
