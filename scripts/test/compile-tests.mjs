@@ -1,6 +1,6 @@
 /**
  * Compiles the tests, so that they load without a loader, which takes longer to start than most of them to run. What
- * they import from `src` is the build, `dist`, as in production.
+ * they import from `src` is the build, `dist`, as in production, and like there from one file: see `modules.mjs`.
  *
  * @module
  */
@@ -9,8 +9,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { isProgram, writeModules } from './modules.mjs';
 
 const { factory } = ts;
+/** What loads the modules of the build, and its name in the compiled tests. */
+const loader = pathToFileURL(join(dirname(fileURLToPath(import.meta.url)), 'load-modules.cjs')).href;
+const load = 'loadModule';
 const options = {
   module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, verbatimModuleSyntax: true, inlineSourceMap: true,
 };
@@ -23,6 +27,7 @@ const options = {
  */
 export function compileTests(root, files, folder) {
   const outDir = join(root, '.setup', 'tests');
+  writeModules(join(root, 'dist'), outDir);
   const salt = readFileSync(fileURLToPath(import.meta.url));
   const made = new Set();
   // Some tests are about the scripts.
@@ -58,13 +63,23 @@ function compile({ root, outDir, file, source }) {
   return outputText;
 }
 
-/** The module with the address of each module that it imports, and its own, which are elsewhere once it is compiled. */
+/**
+ * The module with the address of each module that it imports, and its own, which are elsewhere once it is compiled.
+ * Modules of the build are loaded from their one file, unless the test replaces functions of Node's own modules: only
+ * the import of a file notices that.
+ */
 function withAddresses(tree, context, { root, outDir, file }) {
+  let isLoading = false;
+  const isPatching = tree.text.includes('syncBuiltinESMExports');
   const addressed = (specifier) => (ts.isStringLiteral(specifier) && /^\.\.?\//.test(specifier.text)
     ? factory.createStringLiteral(addressOf(root, outDir, join(dirname(file), specifier.text)), true)
     : specifier);
   const visit = (node) => {
     if (ts.isImportDeclaration(node)) {
+      const name = isPatching ? undefined : nameInBuild(root, join(dirname(file), node.moduleSpecifier.text));
+      const isLoaded = name !== undefined && !node.importClause.isTypeOnly;
+      isLoading ||= isLoaded;
+      if (name !== undefined) return isLoaded ? loadingOf(node.importClause, name) : undefined;
       const { modifiers, importClause, moduleSpecifier, attributes } = node;
       return factory.updateImportDeclaration(node, modifiers, importClause, addressed(moduleSpecifier), attributes);
     }
@@ -76,7 +91,39 @@ function withAddresses(tree, context, { root, outDir, file }) {
     }
     return ts.visitEachChild(node, visit, context);
   };
-  return ts.visitNode(tree, visit);
+  const made = ts.visitNode(tree, visit);
+  return isLoading ? factory.updateSourceFile(made, [importOfLoader(), ...made.statements]) : made;
+}
+
+/** @returns the name of a module of the build, `base/log.js`; `undefined`: it is of the tests, or a program. */
+function nameInBuild(root, target) {
+  const path = relative(join(root, 'src'), target).replaceAll('\\', '/');
+  return path.startsWith('..') || !path.endsWith('.ts') || isProgram(js(path)) ? undefined : js(path);
+}
+
+/** `import { load as loadModule } from …` */
+function importOfLoader() {
+  const names = factory.createNamedImports([
+    factory.createImportSpecifier(false, factory.createIdentifier('load'), factory.createIdentifier(load)),
+  ]);
+  return factory.createImportDeclaration(
+    undefined, factory.createImportClause(false, undefined, names), factory.createStringLiteral(loader, true),
+  );
+}
+
+/** `const { a, b: c } = loadModule('base/log.js')` for an import of the same names. */
+function loadingOf({ namedBindings }, name) {
+  const names = ts.isNamespaceImport(namedBindings) ? namedBindings.name : factory.createObjectBindingPattern(
+    namedBindings.elements.filter((element) => !element.isTypeOnly)
+      .map((element) => factory.createBindingElement(undefined, element.propertyName, element.name)),
+  );
+  const call = factory.createCallExpression(
+    factory.createIdentifier(load), undefined, [factory.createStringLiteral(name, true)],
+  );
+  const declaration = factory.createVariableDeclaration(names, undefined, undefined, call);
+  return factory.createVariableStatement(
+    undefined, factory.createVariableDeclarationList([declaration], ts.NodeFlags.Const),
+  );
 }
 
 /** The URL by which compiled tests import a module. */
