@@ -1,10 +1,11 @@
 /** Agents that do something wrong, each in its own way: whatever they do, their jobs end, say why, and leave nobody behind. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fieldsOf } from '../../src/base/loose.ts';
 import { markName } from '../../src/process/descendants.ts';
+import { readProcFile } from '../../src/process/proc-file.ts';
 import type { Job } from '../../src/protocol/jobs/job.ts';
 import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
@@ -27,7 +28,7 @@ async function run(t: TestContext, server: Reached, { words, wishes, sessionId, 
     ...(sessionId === undefined ? {} : { acp_session_id: sessionId }), ...(keepAliveSeconds === undefined ? {} : { keepAlive: keepAliveSeconds }), ...(permissions === undefined ? {} : { permissions }),
   });
   const job = finished(server, id);
-  const cost = costOf(id, job);
+  const cost = costOf(server, id, job);
   await meanwhile?.({
     text: async () => (await show(server, id)).stdout ?? '', phase: async () => (await show(server, id)).agentPhase,
     stop: async () => { assert.equal((await ask(server, `POST /jobs/${id}/cancel`)).status, 200); },
@@ -41,14 +42,14 @@ async function run(t: TestContext, server: Reached, { words, wishes, sessionId, 
   return { error: acpError, stopReason, outcome, text: stdout, faults, ...await cost };
 }
 
-/** Of the runner, looked up as long as it is there. */
-async function costOf(id: string, job: Promise<Job>): Promise<Pick<Ending, 'cpuSeconds' | 'peakBytes'>> {
+/** Of the runner, which is the first process of its job, looked up as long as it is there. */
+async function costOf(server: Reached, id: string, job: Promise<Job>): Promise<Pick<Ending, 'cpuSeconds' | 'peakBytes'>> {
   const cost = { cpuSeconds: 0, peakBytes: 0 };
-  let pid: number | undefined;
-  const look = setInterval(() => {
-    pid ??= processesWith(`${markName}=${id}`).find(({ command }) => command.startsWith(`sidecar-agent ${id}`))?.pid;
+  let pid: number | null = null;
+  const look = setInterval(async () => {
     try {
-      if (pid !== undefined) Object.assign(cost, read(pid));
+      pid ??= (await show(server, id)).pid;
+      if (pid !== null && readProcFile(`/proc/${pid}/cmdline`).startsWith(`sidecar-agent ${id}`)) Object.assign(cost, read(pid));
     } catch {
       // It ended meanwhile.
     }
@@ -58,9 +59,9 @@ async function costOf(id: string, job: Promise<Job>): Promise<Pick<Ending, 'cpuS
 }
 
 function read(pid: number): Pick<Ending, 'cpuSeconds' | 'peakBytes'> {
-  const [, peak] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  const [, peak] = /VmHWM:\s+(\d+) kB/.exec(readProcFile(`/proc/${pid}/status`)) ?? [];
   // proc(5): behind the name in parentheses utime and stime are the 12th and 13th, in hundredths.
-  const [, , , , , , , , , , , user, system] = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ').map(Number);
+  const [, , , , , , , , , , , user, system] = readProcFile(`/proc/${pid}/stat`).replace(/^.*\) /s, '').split(' ').map(Number);
   return { cpuSeconds: ((user ?? 0) + (system ?? 0)) / 100, peakBytes: Number(peak ?? 0) * 1024 };
 }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readStat } from '../../src/process/identity.ts';
+import { readProcFile } from '../../src/process/proc-file.ts';
 
 export interface Seen {
   readonly pid: number;
@@ -16,10 +17,10 @@ export interface Seen {
 export function processesWith(text: string): Seen[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
     try {
-      if (!readFileSync(`/proc/${name}/environ`, 'latin1').includes(text)) return [];
+      if (!readProcFile(`/proc/${name}/environ`).includes(text)) return [];
       const stat = readStat(Number(name));
       if (stat === undefined || stat.state === 'Z' || stat.pid === process.pid) return [];
-      const command = readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').slice(0, 200);
+      const command = readProcFile(`/proc/${name}/cmdline`).replaceAll('\0', ' ').slice(0, 200);
       return [{ pid: stat.pid, parentPid: stat.parentPid, command }];
     } catch {
       // It ended meanwhile.
@@ -38,7 +39,7 @@ export function strangersTo(ancestor: number, text: string): Seen[] {
 /** The children of a process (proc(5), /proc/pid/task/tid/children); none of one that has ended. */
 export function childrenOf(pid: number): readonly number[] {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter((word) => word !== '').map(Number);
+    return readProcFile(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter((word) => word !== '').map(Number);
   } catch {
     return [];
   }
