@@ -37,8 +37,11 @@ const ours = /^--(soak|verbose|(test-)?concurrency=.*)$/;
 const options = words.filter((word) => word.startsWith('-') && !ours.test(word));
 const hasReporter = options.some((word) => word.startsWith('--test-reporter'));
 if (!hasReporter) options.push('--test-reporter=spec');
-/** One thread that helps V8: there are as many files at a time as processors, and more. */
-const nodeOptions = ['--enable-source-maps', '--v8-pool-size=1'];
+/**
+ * One thread that helps V8: there are as many files at a time as processors, and more. Code is optimized once it has
+ * run fifteen times as long as usual: few functions of a test run long enough to give back what that takes.
+ */
+const nodeOptions = ['--enable-source-maps', '--v8-pool-size=1', '--interrupt-budget=1000000'];
 /** Far longer than any file takes: so a hanging test is reported by name, not ended by the CI's own limit. */
 const timeoutMs = 900_000;
 /** Without a line for so long, the files that run are named. */
