@@ -10,6 +10,8 @@ export interface UntilOptions {
   readonly what: string;
   /** Milliseconds; far beyond what it takes on a slow machine. Default 60,000. */
   readonly limitMs?: number;
+  /** The longest pause between two looks, in milliseconds: longer where a look costs much and what it finds stays. Default 50. */
+  readonly pauseMs?: number;
 }
 
 /**
@@ -19,10 +21,10 @@ export interface UntilOptions {
  */
 export async function until<T>(
   condition: () => T | false | undefined | Promise<T | false | undefined>,
-  { what, limitMs = 60_000 }: UntilOptions,
+  { what, limitMs = 60_000, pauseMs = 50 }: UntilOptions,
 ): Promise<T> {
   const deadline = performance.now() + limitMs;
-  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 50)) {
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, pauseMs)) {
     const value = await condition();
     if (value !== false && value !== undefined) return value;
     if (performance.now() >= deadline) throw new Error(`It never happened within ${limitMs} ms: ${what}`);

@@ -551,7 +551,7 @@ async function attempted(server: WrappedServer, wishes: UpdateOptions): Promise<
   const state = await until(async () => {
     const now = await server.client.updates.get().catch(whileAway);
     return now?.progress === null && now.lastOutcome !== null && now.lastOutcome.at !== lastOutcome?.at && now;
-  }, { what: 'the update has ended', limitMs: 45_000 });
+  }, { what: 'the update has ended', limitMs: 45_000, pauseMs: 250 });
   return { state, refusal };
 }
 
