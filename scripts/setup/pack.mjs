@@ -12,6 +12,7 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { brotliCompressSync, constants } from 'node:zlib';
 import { compilerOf, programStores, restoreModules, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
@@ -80,6 +81,7 @@ async function reduce(root, from, to) {
   for (const folder of ['client', ...folders]) mkdirSync(join(to, folder), { recursive: true });
   const written = await writePrograms(root, from, { outDir: to, stores, libraries });
   for (const file of written) await minify(esbuild, join(to, file));
+  compress(join(to, 'program.cjs'));
   // Both entries are bundled together, so that they share their error classes; import() of the file that only Node
   // loads stays an import().
   await bundleClient(root, esbuild, from, to);
@@ -104,6 +106,14 @@ async function minify(esbuild, file) {
   const kept = isValue ? text.replace(valueOf(''), valueOf('kept=')) : text;
   const { code } = await esbuild.transform(kept, { minify: true, target: 'node20', ...licence });
   writeFileSync(file, code.replace(/^("use strict";)kept=/, '$1'));
+}
+
+/** Most of the package is this file; `start.cjs` decompresses it when it is first needed. */
+function compress(file) {
+  const { BROTLI_PARAM_MODE: mode, BROTLI_PARAM_SIZE_HINT: hint, BROTLI_MODE_TEXT: asText } = constants;
+  const text = readFileSync(file);
+  writeFileSync(`${file}.br`, brotliCompressSync(text, { params: { [mode]: asText, [hint]: text.length } }));
+  rmSync(file);
 }
 
 async function bundleClient(root, esbuild, from, to) {

@@ -80,8 +80,22 @@ exports.main = () => {
 
 /** The file is all ASCII, which V8 keeps as it is, without a second copy. */
 function scriptOf(file, cachedData) {
-  const filename = join(__dirname, file);
-  return new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
+  return new Script(textOf(file), { filename: join(__dirname, file), cachedData });
+}
+
+/** A package has its largest file compressed. To decompress it takes 5 ms, so the text is kept beside the code. */
+function textOf(file) {
+  const plain = join(__dirname, file);
+  if (existsSync(plain)) return readFileSync(plain, 'latin1');
+  const kept = join(folder, `${build}-${file}`);
+  if (existsSync(kept)) return readFileSync(kept, 'latin1');
+  const text = require('zlib').brotliDecompressSync(readFileSync(`${plain}.br`));
+  try {
+    keepCode(text, kept);
+  } catch {
+    // The package belongs to another user, or the disk is full.
+  }
+  return text.toString('latin1');
 }
 
 function codeIn(file) {
