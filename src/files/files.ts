@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { errorCode } from '../base/error-code.ts';
 import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
+import { BoundedAnswers } from '../process/state/bounded-answers.ts';
 import type { FileInfo, FileList, FileText, MkdirRequest, MoveRequest } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { copyTree, mustNotContain } from './copy.ts';
@@ -31,13 +32,17 @@ export interface FilesOptions {
 }
 
 export class Files {
+  /** The answers to requests with an Idempotency-Key. */
+  readonly answers: BoundedAnswers;
   readonly #roots: Roots;
   readonly #writer: Writer;
   readonly #unfinished: Unfinished;
 
   constructor({ roots, stateDir, log }: FilesOptions) {
     this.#roots = roots;
-    this.#unfinished = new Unfinished(join(stateDir, 'files'), log);
+    const folder = join(stateDir, 'files');
+    this.answers = new BoundedAnswers(folder);
+    this.#unfinished = new Unfinished(folder, log);
     this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: new Locks() });
   }
 

@@ -3,11 +3,14 @@
  * @module
  */
 import { ParseError } from '../base/parse.ts';
+import { idempotencyOf } from '../process/state/idempotency.ts';
 import {
   copyFile, deleteFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
 } from '../protocol/endpoints/files.ts';
+import { callName, type Endpoint } from '../protocol/endpoint.ts';
 import type { FileDeleted, ReadQuery, WriteQuery } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
 import { matchesTag } from '../http/routing/conditional.ts';
 import { type ByteRange, parseRange } from '../http/routing/range.ts';
 import { empty, json, type Reply, type ReplyHeaders, stream } from '../http/routing/reply.ts';
@@ -30,13 +33,24 @@ export function fileRoutes(files: Files): Route[] {
       json(200, await files.stat(path, { isFollowed: follow }))),
     bind(listFiles, async ({ query: { path, depth = 1, limit = 1000, after } }) =>
       json(200, await files.list(path, { depth, limit, after }))),
-    bind(makeDirectory, async ({ body }) => {
-      const { info, isNew } = await files.makeDirectory(body);
+    bind(makeDirectory, async (request) => {
+      const { info, isNew } = await once(files, makeDirectory, request, () => files.makeDirectory(request.body));
       return json(isNew ? 201 : 200, info);
     }),
-    bind(moveFile, async ({ body, signal }) => json(200, await files.move(body, signal))),
-    bind(copyFile, async ({ body, signal }) => json(200, await files.copy(body, signal))),
+    bind(moveFile, async (request) => json(200, await once(files, moveFile, request, (begin) => {
+      begin();
+      return files.move(request.body, request.signal);
+    }))),
+    bind(copyFile, async (request) => json(200, await once(files, copyFile, request, () =>
+      files.copy(request.body, request.signal)))),
   ];
+}
+
+/** Acts once for each Idempotency-Key. */
+function once<T>(
+  files: Files, called: Endpoint, request: Repeatable, act: (begin: () => void) => Promise<T>,
+): Promise<T> {
+  return files.answers.once(idempotencyOf(request, callName(called, {})), act);
 }
 
 async function read(files: Files, { query, headers }: Request<unknown, ReadQuery>): Promise<Reply> {

@@ -38,7 +38,7 @@ export class Unfinished {
   readonly #folder: string;
   readonly #log: Log;
 
-  /** @param folder A folder for the notes alone. */
+  /** @param folder Where the notes are; other files in it stay. */
   constructor(folder: string, log: Log) {
     this.#folder = folder;
     this.#log = log;

@@ -2,9 +2,9 @@
  * The options of an updater.
  * @module
  */
+import type { BoundedAnswers } from '../process/state/bounded-answers.ts';
 import type { Log } from '../base/log.ts';
 import type { Fetch } from '../proxy/proxied-fetch.ts';
-import type { UpdateAnswers } from './answers.ts';
 import type { ReleaseLimits } from './prepare.ts';
 import type { Schedule } from './schedule.ts';
 import type { Registry } from './sources/npmrc.ts';
@@ -38,7 +38,7 @@ export interface UpdaterOptions {
   /** `undefined`: the server was started without a wrapper. */
   readonly executor: UpdateExecutor | undefined;
   /** Remembers the answers to requests with an Idempotency-Key. Default: answers are not remembered. */
-  readonly answers?: UpdateAnswers;
+  readonly answers?: BoundedAnswers;
   /** Number of jobs that are running or waiting. */
   readonly running: () => number;
   readonly log: Log;

@@ -382,6 +382,22 @@ describe('directories', { skip }, () => {
   });
 });
 
+it('an Idempotency-Key moves and copies once', { skip }, async (t) => {
+  const { folder, server } = await setUp(t);
+  writeFileSync(join(folder, 'a'), 'x');
+  const post = (line: string, body: object, key: string): Promise<Answer> =>
+    ask(server, `POST /files/${line}`, { body, headers: { 'Idempotency-Key': key } });
+  for (const [line, key, from, to] of [['move', 'm', 'a', 'b'], ['copy', 'c', 'b', 'c']] as const) {
+    const answers = [1, 2].map(() => post(line, { from: join(folder, from), to: join(folder, to) }, key));
+    const [first, second] = await Promise.all(answers);
+    const third = await post(line, { from: join(folder, from), to: join(folder, to) }, key);
+    assert.deepEqual([first?.status, second?.text, third.text], [200, first?.text, first?.text]);
+    assert.equal((await post(line, { from: join(folder, from), to: join(folder, 'other') }, key)).problem.code, 'idempotency_mismatch');
+  }
+  assert.equal((await post('mkdir', { path: join(folder, 'd') }, 'd')).text, (await post('mkdir', { path: join(folder, 'd') }, 'd')).text);
+  assert.deepEqual(readdirSync(folder).sort(), ['b', 'c', 'd']);
+});
+
 it('copies what there is, also to and from another file system, and leaves nothing of a copy that fails', { skip }, async (t) => {
   const { folder, server } = await setUp(t);
   // The tests may run in memory, then this is another file system.

@@ -86,6 +86,7 @@ export const makeDirectory = endpoint('POST', '/files/mkdir', {
   summary: 'Makes a directory',
   body: mkdirRequest,
   example: { path: '/srv/app/data', mkdirs: true },
+  isIdempotent: true,
   answers: {
     200: { description: 'It was there already', body: fileInfo }, 201: { description: 'It is there', body: fileInfo },
   },
@@ -96,6 +97,7 @@ export const moveFile = endpoint('POST', '/files/move', {
   summary: 'Gives a file, a link or a directory another path',
   body: moveRequest,
   example: { from: '/srv/app/new.json', to: '/srv/app/config.json', overwrite: true },
+  isIdempotent: true,
   answers: { 200: { description: 'It is there', body: fileInfo } },
   problems: [...always, 'file_exists', 'directory_not_empty', 'storage_full'],
 });
@@ -105,6 +107,7 @@ export const copyFile = endpoint('POST', '/files/copy', {
   description: 'Permissions are kept. It is copied under another name first: there is never half of it.',
   body: moveRequest,
   example: { from: '/srv/app', to: '/srv/app-before' },
+  isIdempotent: true,
   answers: { 200: { description: 'The copy is there', body: fileInfo } },
   problems: [...always, 'not_a_file', 'file_exists', 'directory_not_empty', 'storage_full'],
 });

@@ -2,9 +2,10 @@
  * The part of a server that updates it.
  * @module
  */
+import { join } from 'node:path';
+import { BoundedAnswers } from '../../process/state/bounded-answers.ts';
 import { healthUpdate } from '../../protocol/health.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
-import { UpdateAnswers } from '../../update/answers.ts';
 import { updateRoutes } from '../../update/routes.ts';
 import { parseWindow } from '../../update/schedule.ts';
 import { parseSource } from '../../update/sources/spec.ts';
@@ -28,7 +29,7 @@ export function openUpdates({ config, log, version, wrapper, parts }: ServerCont
     fetch: () => throughProxy(config.updateProxies()).fetch,
     trusted: () => readTrustedKeys(stateDir),
     executor: wrapper,
-    answers: new UpdateAnswers(UpdateAnswers.directoryIn(stateDir)),
+    answers: new BoundedAnswers(join(stateDir, 'updates')),
     running,
     log,
     probationSeconds: updateProbationSeconds,
