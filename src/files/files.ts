@@ -9,9 +9,12 @@ import type { Log } from '../base/log.ts';
 import { errorCode } from '../base/error-code.ts';
 import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
 import { BoundedAnswers } from '../process/state/bounded-answers.ts';
-import type { FileInfo, FileList, FileText, MkdirRequest, MoveRequest } from '../protocol/files.ts';
+import type {
+  EditRequest, FileEdited, FileInfo, FileList, FileText, MkdirRequest, MoveRequest,
+} from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { copyTree, mustNotContain } from './copy.ts';
+import { editFile } from './edit/edit-file.ts';
 import { tagOf } from './etag.ts';
 import { explained } from './failure.ts';
 import { infoOf } from './info.ts';
@@ -72,6 +75,11 @@ export class Files {
   /** @throws as `Writer.write`. */
   write(path: string, request: WriteRequest): Promise<WriteResult> {
     return this.#writer.write(path, request);
+  }
+
+  /** @throws as `editFile`. */
+  edit(request: EditRequest): Promise<FileEdited> {
+    return editFile({ roots: this.#roots, writer: this.#writer }, request);
   }
 
   /** How much of an upload in parts is there. */

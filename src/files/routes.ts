@@ -5,7 +5,7 @@
 import { ParseError } from '../base/parse.ts';
 import { idempotencyOf } from '../process/state/idempotency.ts';
 import {
-  copyFile, deleteFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
+  copyFile, deleteFile, editFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
 } from '../protocol/endpoints/files.ts';
 import { callName, type Endpoint } from '../protocol/endpoint.ts';
 import type { FileDeleted, ReadQuery, WriteQuery } from '../protocol/files.ts';
@@ -25,6 +25,8 @@ export function fileRoutes(files: Files): Route[] {
     bind(readTextFile, async ({ query: { path, line = 1, limit = 2000 } }) =>
       json(200, await files.text(path, { line, limit }))),
     bind(writeFile, (request) => write(files, request)),
+    bind(editFile, async (request) =>
+      json(200, await once(files, editFile, request, () => files.edit(request.body)))),
     bind(deleteFile, async ({ query: { path, recursive = false } }) => {
       const body: FileDeleted = { deleted: true, path: await files.delete(path, { isRecursive: recursive }) };
       return json(200, body);

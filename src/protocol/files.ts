@@ -3,7 +3,8 @@
  * @module
  */
 import {
-  boolean, described, flag, fromText, integer, object, optional, optionalText, type Parsed, text,
+  array, boolean, described, flag, fromText, integer, object, optional, optionalText, type Parsed, ParseError,
+  type Parser, parser, text,
 } from '../base/parse.ts';
 import { count, list, maybe, only, orNull, seconds, shape, string, word } from './answer.ts';
 
@@ -121,6 +122,27 @@ export const fileWritten = shape<FileWritten>({
   created: described('There was no file before', boolean),
 }, { name: 'a written file', relies: ['etag'] });
 
+/** A file that was edited, or would be. */
+export interface FileEdited {
+  readonly path: string;
+  /** Of the file as it is now. */
+  readonly etag: string;
+  readonly sizeBytes: number;
+  /** A unified diff; empty: nothing changes. */
+  readonly diff: string;
+  /** In how many places something was replaced. */
+  readonly replacements: number;
+  /** `false`: it was asked for as `dryRun`, or nothing changes. */
+  readonly written: boolean;
+}
+
+export const fileEdited = shape<FileEdited>({
+  path: string, etag: described('Of the file as it is now', string), sizeBytes: count,
+  diff: described('A unified diff; empty: nothing changes', string),
+  replacements: described('In how many places something was replaced', count),
+  written: described('false: asked for as dryRun, or nothing changes', boolean),
+}, { name: 'an edited file', relies: ['diff', 'etag'] });
+
 /** A part of an upload has arrived. */
 export interface UploadProgress {
   readonly path: string;
@@ -195,4 +217,38 @@ export const moveRequest = object({
   overwrite: described('Replace a file, or an empty directory, that is there.', optional(boolean)),
   mkdirs: described(mkdirs, optional(boolean)),
 });
+const lineNumber = integer({ min: 0, max: maxLine });
+const editFields = object({
+  old: described('Text that is there once; \\n stands for the line ending of the file.', optional(text({ min: 1 }))),
+  all: described('With `old`: replace it everywhere.', optional(boolean)),
+  startLine: described('Instead of `old`: the first line to replace, as the file was read.', optional(lineNumber)),
+  endLine: described('The last line to replace; one less than startLine: put `new` before it.', optional(lineNumber)),
+  new: described('What comes in its place.', text()),
+});
+
+/** Exact text, or lines by their numbers in the file as it was read. */
+export type FileEdit =
+  | { readonly old: string; readonly new: string; readonly all?: boolean | undefined }
+  | { readonly startLine: number; readonly endLine: number; readonly new: string };
+
+const fileEdit: Parser<FileEdit> = parser(editFields.schema, (value, at) => {
+  const { old, all, startLine, endLine, new: text } = editFields(value, at);
+  const hasLines = startLine !== undefined && endLine !== undefined;
+  if (old !== undefined && startLine === undefined && endLine === undefined) return { old, new: text, all };
+  if (old !== undefined || all !== undefined || !hasLines || startLine === 0) {
+    throw new ParseError(at, 'expected either old, or startLine (from 1) and endLine');
+  }
+  return { startLine, endLine, new: text };
+});
+
+export const editRequest = object({
+  path: anyPath,
+  edits: described('All are checked before one is made; they must not overlap.',
+    array(fileEdit, { min: 1, max: 1000 })),
+  etag: described('Of the file as it was read: if it has changed, 412 with the lines that are there now.',
+    optional(text({ min: 1, max: 1000 }))),
+  dryRun: described('Answer the diff, and write nothing.', optional(boolean)),
+});
+export type EditRequest = Parsed<typeof editRequest>;
+
 export type MoveRequest = Parsed<typeof moveRequest>;

@@ -19,7 +19,7 @@ export type ProblemCode =
   | 'too_many_prompts'
   | 'config_not_supported' | 'agent_error'
   | 'file_not_found' | 'path_not_allowed' | 'file_exists' | 'not_a_file' | 'directory_not_empty' | 'file_unusable'
-  | 'file_changed' | 'wrong_offset' | 'not_text'
+  | 'file_changed' | 'wrong_offset' | 'not_text' | 'edit_failed'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -67,6 +67,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   range_not_satisfiable: [416, 'The range is outside the output'],
   expectation_failed: [417, 'The Expect header cannot be met'],
   idempotency_mismatch: [422, 'The Idempotency-Key was used for another request'],
+  edit_failed: [422, 'An edit does not fit the file'],
   config_not_supported: [422, 'The agent has no such mode, model or effort'],
   upgrade_required: [426, 'This address speaks WebSocket'],
   too_many_jobs: [429, 'Too many jobs are waiting'],

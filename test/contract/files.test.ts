@@ -9,7 +9,7 @@ import {
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
-import type { FileInfo, FileList, FileText, FileWritten } from '../../src/protocol/files.ts';
+import type { FileEdited, FileInfo, FileList, FileText, FileWritten, TextLine } from '../../src/protocol/files.ts';
 import { type Answer, type Asked, type Reached, ask } from '../support/client.ts';
 import { type TestServer, atEnd, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -379,6 +379,55 @@ describe('directories', { skip }, () => {
     assert.deepEqual(readdirSync(folder), []);
     assert.equal((await call('DELETE /files', 'l')).problem.code, 'file_not_found');
     assert.equal((await call('DELETE /files', '/&recursive=1')).problem.code, 'path_not_allowed');
+  });
+});
+
+describe('POST /files/edit', { skip }, () => {
+  it('checks all edits, changes only what they name, answers the diff, and keeps the permissions', async (t) => {
+    const { folder, server } = await setUp(t);
+    const path = join(folder, 'f');
+    writeFileSync(path, '\ufeffone\r\ntwo ü\r\nthree\r\nfour', { mode: 0o640 });
+    const edit = (body: object): Promise<Answer> => ask(server, 'POST /files/edit', { body: { path, ...body } });
+    const edits = [{ startLine: 4, endLine: 4, new: '4\nfive' }, { old: 'two ü\nthree', new: 'TWO\nü' }];
+    const dry = (await edit({ edits, dryRun: true })).json<FileEdited>();
+    const diff = `--- ${path}\n+++ ${path}\n@@ -1,4 +1,5 @@\n \ufeffone\r\n-two ü\r\n-three\r\n-four\n\\ No newline at end of file\n`
+      + '+TWO\r\n+ü\r\n+4\r\n+five\n\\ No newline at end of file\n';
+    assert.deepEqual([dry.diff, dry.replacements, dry.written], [diff, 2, false]);
+    assert.equal(readFileSync(path, 'utf8').length, 24);
+    const done = (await edit({ edits, etag: dry.etag })).json<FileEdited>();
+    assert.deepEqual([done.diff, done.written, statSync(path).mode & 0o777], [diff, true, 0o640]);
+    assert.equal(readFileSync(path, 'utf8'), '\ufeffone\r\nTWO\r\nü\r\n4\r\nfive');
+    const stale = await edit({ edits, etag: dry.etag });
+    assert.deepEqual([stale.status, stale.problem.code, stale.problem['etag']], [412, 'file_changed', done.etag]);
+    assert.deepEqual(stale.problem['lines'], ['\ufeffone', 'TWO', 'ü', '4', 'five'].map((text, index) => ({ number: index + 1, text })));
+    const unfit = await edit({ edits: [{ old: 'one', new: '1' }, { old: 'TWO\n ü', new: '' }] });
+    assert.deepEqual([unfit.status, unfit.problem.code, unfit.problem['edit']], [422, 'edit_failed', 2]);
+    assert.match(unfit.problem.detail, /edit 2: its old text is not there; the nearest place is line 2$/);
+    assert.deepEqual((unfit.problem['lines'] as TextLine[]).map(({ number }) => number), [1, 2, 3, 4, 5]);
+    assert.equal(readFileSync(path, 'utf8'), '\ufeffone\r\nTWO\r\nü\r\n4\r\nfive');
+    const same = (await edit({ edits: [{ old: 'one', new: 'one' }] })).json<FileEdited>();
+    assert.deepEqual([same.diff, same.written, same.etag], ['', false, done.etag]);
+    for (const [wrong, detail] of [
+      [{}, /body.edits/], [{ edits: [] }, /body.edits/], [{ edits: [{ old: 'a' }] }, /body.edits\[0\].new/], [{ edits: [{ new: 'a' }] }, /either old, or startLine/],
+      [{ edits: [{ old: 'a', startLine: 1, endLine: 1, new: '' }] }, /either old/], [{ edits: [{ startLine: 0, endLine: 0, new: '' }] }, /from 1/],
+    ] as const) assert.match((await edit(wrong)).problem.detail, detail);
+    writeFileSync(join(folder, 'binary'), 'a\0b');
+    assert.equal((await edit({ path: join(folder, 'binary'), edits: [{ old: 'a', new: 'b' }] })).problem.code, 'not_text');
+    assert.equal((await edit({ path: folder, edits: [{ old: 'a', new: 'b' }] })).problem.code, 'not_a_file');
+  });
+
+  it('of many edits at once each is made on the file that the one before has left; with a tag only one is', async (t) => {
+    const { folder, server } = await setUp(t);
+    const path = join(folder, 'f');
+    writeFileSync(path, Array.from({ length: 20 }, (_, index) => `line ${index};\n`).join(''));
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, index) =>
+      ask(server, 'POST /files/edit', { body: { path, edits: [{ old: `line ${index};`, new: `edited ${index};` }] } })));
+    assert.ok(answers.every(({ status }) => status === 200));
+    assert.equal(readFileSync(path, 'utf8'), Array.from({ length: 20 }, (_, index) => `edited ${index};\n`).join(''));
+    const { etag } = (await ask(server, `GET /files/stat?path=${encodeURIComponent(path)}`)).json<FileInfo>();
+    const tagged = await Promise.all(Array.from({ length: 9 }, (_, index) =>
+      ask(server, 'POST /files/edit', { body: { path, etag, edits: [{ old: `edited ${index};`, new: 'x' }] } })));
+    assert.deepEqual(tagged.map(({ status }) => status).sort(), [200, ...Array.from({ length: 8 }, () => 412)]);
   });
 });
 

@@ -4,8 +4,9 @@
  */
 import { endpoint } from '../endpoint.ts';
 import {
-  deleteQuery, fileDeleted, fileInfo, fileList, fileText, fileWritten, type FileWritten, listQuery, mkdirRequest,
-  moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress, writeQuery,
+  deleteQuery, editRequest, fileDeleted, fileEdited, fileInfo, fileList, fileText, fileWritten, type FileWritten,
+  listQuery, mkdirRequest, moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress,
+  writeQuery,
 } from '../files.ts';
 import type { Parser } from '../../base/parse.ts';
 
@@ -58,6 +59,18 @@ export const writeFile = endpoint('PUT', '/files', {
     202: { description: 'The part has arrived', body: progress },
   },
   problems: [...always, 'not_a_file', 'file_changed', 'wrong_offset', 'storage_full'],
+});
+
+export const editFile = endpoint('POST', '/files/edit', {
+  summary: 'Edits a text file',
+  description: 'Exact text, which must be there once, or lines by their numbers as the file was read; all checked '
+    + 'before one byte changes, and written in one step. Line endings, a byte order mark and a missing last newline '
+    + 'stay. An edit that does not fit says why, and shows the nearest place in `lines`.',
+  body: editRequest,
+  example: { path: '/srv/app/config.ini', edits: [{ old: 'port = 80', new: 'port = 8080' }], dryRun: true },
+  isIdempotent: true,
+  answers: { 200: { description: 'The diff of what was changed', body: fileEdited } },
+  problems: [...always, 'not_a_file', 'not_text', 'edit_failed', 'file_changed', 'storage_full'],
 });
 
 export const deleteFile = endpoint('DELETE', '/files', {
