@@ -1,6 +1,7 @@
 /**
- * `machine-sidecar/client`: jobs, agents, persistent shells and terminals on a machine that runs a machine-sidecar. It
- * needs only `fetch`, and `WebSocket` for terminals in a browser, so it works in Node and in browsers.
+ * `machine-sidecar/client`: jobs, agents, persistent shells, terminals and files of a machine that runs a
+ * machine-sidecar. It needs only `fetch`, and `WebSocket` for terminals in a browser, so it works in Node and in
+ * browsers.
  *
  * @example
  * const sidecar = new Sidecar({ url: 'http://127.0.0.1:8585', key });
@@ -16,6 +17,7 @@ import { accepted } from '../protocol/jobs/answers.ts';
 import type { ExecRequest } from '../protocol/jobs/exec.ts';
 import type { Accepted, Job } from '../protocol/jobs/job.ts';
 import { Agents } from './agents.ts';
+import { Files } from './files.ts';
 import { isFinishedJob } from './job-events.ts';
 import { type Transport, type SidecarOptions, transport } from './transport/transport.ts';
 import { outputBytes } from './follow.ts';
@@ -37,6 +39,11 @@ export { type RetryPolicy, type SidecarOptions } from './transport/transport.ts'
 export type { ResumeOptions } from './transport/event-stream.ts';
 export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
+export { Files, type ListOptions, type MkdirOptions, type MoveOptions, type ReadOptions } from './files.ts';
+export type { FileContent } from './transfer/content.ts';
+export type { ByteRange, FileBytes } from './transfer/download.ts';
+export type { WriteOptions } from './transfer/upload.ts';
+export type { FileInfo, FileList, FileType, FileWritten } from '../protocol/files.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
   type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions,
@@ -87,6 +94,7 @@ export class Sidecar {
   readonly agents: Agents;
   readonly shells: Shells;
   readonly terminals: Terminals;
+  readonly files: Files;
   readonly updates: Updates;
   readonly #transport: Transport;
 
@@ -97,6 +105,7 @@ export class Sidecar {
     this.agents = new Agents(this.#transport, this.jobs);
     this.shells = new Shells(this.#transport, (request, options) => this.run(request, options));
     this.terminals = new Terminals(this.#transport);
+    this.files = new Files(this.#transport);
     this.updates = new Updates(this.#transport);
   }
 

@@ -13,7 +13,7 @@ import type { Answer, Transport } from './transport.ts';
 type QueryValue = string | number | boolean | readonly string[] | undefined;
 
 export interface CallOptions<Query = unknown>
-  extends Pick<Call, 'headers' | 'idempotencyKey' | 'holdMs' | 'persistMs' | 'signal'> {
+  extends Pick<Call, 'headers' | 'idempotencyKey' | 'isRepeatable' | 'holdMs' | 'persistMs' | 'signal'> {
   readonly query?: { readonly [K in keyof Query]?: QueryValue };
   /** Sent as JSON, bytes as they are. */
   readonly body?: object;

@@ -41,6 +41,8 @@ export interface Scope {
   readonly isOverdue: () => boolean;
   /** Restarts the time limit. */
   readonly touch: () => void;
+  /** Stops the time limit, until it is restarted. */
+  readonly rest: () => void;
   /** Detaches from the caller's signal, and aborts what still runs. */
   readonly close: () => void;
 }
@@ -62,6 +64,7 @@ export function scope(signal: AbortSignal | undefined, limitMs: number): Scope {
       clearTimeout(timer);
       timer = setTimeout(expire, limitMs);
     },
+    rest: () => clearTimeout(timer),
     close: () => {
       clearTimeout(timer);
       stop();

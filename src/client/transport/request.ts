@@ -7,7 +7,7 @@ import type { Method } from '../../protocol/endpoint.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Answer, Transport, Sent } from './transport.ts';
 import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
-import { backoffMs, pause, scope } from './pause.ts';
+import { backoffMs, pause, type Scope, scope } from './pause.ts';
 
 export interface Call {
   readonly method: Method | 'HEAD';
@@ -19,6 +19,8 @@ export interface Call {
   readonly body?: string | Uint8Array<ArrayBuffer>;
   /** The same key and body give the first answer again: with a key a POST is safe to repeat. */
   readonly idempotencyKey?: string;
+  /** Whether sending it twice has the effect of once. Default: not of a POST or PATCH without a key. */
+  readonly isRepeatable?: boolean;
   /** Statuses besides 2xx that are answers, not failures. */
   readonly accept?: readonly number[];
   /** Milliseconds that the server may hold the answer back, on top of the usual limit. `Infinity`: no limit. */
@@ -82,10 +84,36 @@ export function addressOf(transport: Transport, call: Call): string {
  * @throws ProblemError the server's own; `unreachable`, `bad_answer`; or the reason of `call.signal`.
  */
 export async function send<T>(transport: Transport, call: Call, read: Reader<T>): Promise<T> {
+  return retrying(transport, call, async (attempt) => {
+    const opened = await openOnce(transport, call);
+    try {
+      return await read(opened.response, attempt);
+    } catch (error) {
+      throw failureOf(transport, call, opened.scope, error);
+    } finally {
+      opened.scope.close();
+    }
+  });
+}
+
+/** An answer whose body is still to be read, within the time limit of `scope`, which is then closed. */
+export interface OpenAnswer {
+  readonly response: Answer;
+  readonly scope: Scope;
+}
+
+/** Sends `call` as {@link send} does, and leaves the body to the caller. @throws as {@link send}. */
+export async function open(transport: Transport, call: Call): Promise<OpenAnswer> {
+  return retrying(transport, call, () => openOnce(transport, call));
+}
+
+async function retrying<T>(
+  transport: Transport, call: Call, act: (attempt: number) => Promise<T>,
+): Promise<T> {
   const startedAtMs = performance.now();
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await tryOnce(transport, call, attempt, read);
+      return await act(attempt);
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (!(error instanceof ProblemError)) throw error;
@@ -114,7 +142,7 @@ export function newIdempotencyKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-async function tryOnce<T>(transport: Transport, call: Call, attempt: number, read: Reader<T>): Promise<T> {
+async function openOnce(transport: Transport, call: Call): Promise<OpenAnswer> {
   // A timer beyond 2^31 ms would fire at once.
   const limitMs = Math.min(transport.requestTimeoutMs + (call.holdMs ?? 0), 2 ** 31 - 1);
   const attemptScope = scope(call.signal, limitMs);
@@ -122,20 +150,27 @@ async function tryOnce<T>(transport: Transport, call: Call, attempt: number, rea
     const init = requestInit(transport, call, attemptScope.signal);
     const response = await transport.fetch(addressOf(transport, call), init);
     if (!response.ok && !call.accept?.includes(response.status)) throw await problemOf(response, transport.base);
-    return await read(response, attempt);
+    return { response, scope: attemptScope };
   } catch (error) {
-    if (call.signal?.aborted) throw call.signal.reason;
-    if (attemptScope.isOverdue()) throw networkFailure(attemptScope.signal.reason, transport.base);
-    throw error instanceof ProblemError ? error : networkFailure(error, transport.base);
-  } finally {
     attemptScope.close();
+    throw failureOf(transport, call, attemptScope, error);
   }
+}
+
+/** What is thrown for a failed try: the reason of the caller's signal, or a {@link ProblemError}. */
+export function failureOf(
+  transport: Transport, call: Pick<Call, 'signal'>, { signal, isOverdue }: Scope, error: unknown,
+): unknown {
+  if (call.signal?.aborted) return call.signal.reason;
+  if (isOverdue()) return networkFailure(signal.reason, transport.base);
+  return error instanceof ProblemError ? error : networkFailure(error, transport.base);
 }
 
 /** Milliseconds until the next try; `undefined`: there is no next try. */
 function retryDelayMs(error: ProblemError, call: Call, attempt: number, transport: Transport): number | undefined {
   const { retry } = transport;
-  const isSafe = (call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined;
+  const isSafe = call.isRepeatable
+    ?? ((call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined);
   if (error.code === 'unreachable') {
     return isSafe || wasNeverSent(error) ? backoffMs(attempt + 1, retry) : undefined;
   }

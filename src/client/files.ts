@@ -1,0 +1,159 @@
+/**
+ * The files of a server's machine.
+ * @module
+ */
+import {
+  deleteFile, listFiles, makeDirectory, moveFile, readFile, statFile,
+} from '../protocol/endpoints/files.ts';
+import type { FileInfo, FileList, FileWritten } from '../protocol/files.ts';
+import type { Cancellable } from './jobs.ts';
+import type { FileContent } from './transfer/content.ts';
+import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
+import { flag, upload, type WriteOptions } from './transfer/upload.ts';
+import { call, callOf, confirmDeletion } from './transport/call.ts';
+import { open } from './transport/request.ts';
+import type { Transport } from './transport/transport.ts';
+
+export interface ReadOptions extends Cancellable {
+  /** Only these bytes; `last` is inclusive, and by default the last one there is. */
+  readonly range?: { readonly first: number; readonly last?: number };
+  /** Only so many bytes of the end. */
+  readonly tailBytes?: number;
+}
+
+export interface ListOptions extends Cancellable {
+  /** 1: what is in the directory; 2: also what is in those in it … Default 1. */
+  readonly depth?: number;
+  /** Entries per page, 1 to 10,000. Default 1000. */
+  readonly limit?: number;
+  /** `next` of the page before. */
+  readonly after?: string;
+}
+
+export interface MkdirOptions extends Cancellable {
+  /** The permissions in octal, such as `0755`. Default: what the umask leaves. */
+  readonly mode?: string;
+  /** Make the missing directories above it; one that is there already is no failure. */
+  readonly mkdirs?: boolean;
+}
+
+export interface MoveOptions extends Cancellable {
+  /** Replace a file, or an empty directory, that is there. */
+  readonly overwrite?: boolean;
+  /** Make the missing directories above it. */
+  readonly mkdirs?: boolean;
+}
+
+/** Milliseconds that a large directory may take to be deleted. */
+const deleteHoldMs = 600_000;
+
+/** Paths are absolute, or relative to the working directory of the server. */
+export class Files {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * The bytes of a file, as they arrive. A connection that breaks in the middle is made again, as often as the policy
+   * says, and the bytes continue where they ended: if the file has changed meanwhile, the body fails with
+   * `file_changed`.
+   *
+   * @param options.etag The ETag of what the caller has already: the result is `null` if the file still has it.
+   * @throws ProblemError `file_not_found`, `not_a_file`, `range_not_satisfiable`, `path_not_allowed` …
+   */
+  async read(path: string, options?: ReadOptions & { readonly etag?: undefined }): Promise<FileBytes>;
+  async read(path: string, options: ReadOptions & { readonly etag?: string }): Promise<FileBytes | null>;
+  async read(
+    path: string, { range, tailBytes, etag, signal }: ReadOptions & { readonly etag?: string | undefined } = {},
+  ): Promise<FileBytes | null> {
+    const request = callOf(readFile, {
+      query: { path, tailBytes },
+      headers: {
+        Accept: 'application/octet-stream',
+        ...(range === undefined ? {} : { Range: `bytes=${range.first}-${range.last ?? ''}` }),
+        ...(etag === undefined ? {} : { 'If-None-Match': etag }),
+      },
+      signal,
+    });
+    const opened = await open(this.#transport, { ...request, accept: [304] });
+    if (opened.response.status !== 304) return fileBytes(this.#transport, request, opened);
+    opened.scope.close();
+    return null;
+  }
+
+  /** The whole file as UTF-8, a byte order mark included. @throws ProblemError as {@link read}. */
+  async text(path: string, options: Cancellable = {}): Promise<string> {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await this.bytes(path, options));
+  }
+
+  /** The whole file. @throws ProblemError as {@link read}. */
+  async bytes(path: string, { signal }: Cancellable = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { body, sizeBytes } = await this.read(path, { signal });
+    return bytesOf(body, sizeBytes);
+  }
+
+  /**
+   * Writes a file of any size: there is the old file or the new one, never a part of it. Content above `partBytes` goes
+   * in parts, of which each continues after a broken connection where it ended; that a server restarts does not matter.
+   *
+   * @throws ProblemError `file_changed` where `ifMatch` or `mustBeNew` does not hold, `file_not_found` where a
+   * directory is missing, `not_a_file`, `storage_full`, `path_not_allowed`, `wrong_offset` where another client writes
+   * the same file in parts …
+   */
+  write(path: string, content: FileContent, options: WriteOptions = {}): Promise<FileWritten> {
+    return upload(this.#transport, path, content, options);
+  }
+
+  /**
+   * What there is: type, size, permissions, time; of a file also its ETag. A link is described as such, unless
+   * `follow` is given.
+   *
+   * @throws ProblemError `file_not_found`, `path_not_allowed` …
+   */
+  stat(path: string, { follow, signal }: Cancellable & { readonly follow?: boolean } = {}): Promise<FileInfo> {
+    return call(this.#transport, statFile, { query: { path, follow: flag(follow) }, signal });
+  }
+
+  /** One page of a directory, by name, each directory before what is in it. @throws ProblemError `not_a_file` … */
+  list(path: string, { depth, limit, after, signal }: ListOptions = {}): Promise<FileList> {
+    return call(this.#transport, listFiles, { query: { path, depth, limit, after }, signal });
+  }
+
+  /** Every entry of a directory, page after page. @throws ProblemError as {@link list}. */
+  async *all(path: string, options: Omit<ListOptions, 'after'> = {}): AsyncGenerator<FileInfo, void, undefined> {
+    for (let after: string | null | undefined; after !== null;) {
+      const page: FileList = await this.list(path, { ...options, ...(after === undefined ? {} : { after }) });
+      yield* page.entries;
+      after = page.next;
+    }
+  }
+
+  /** Makes a directory. @throws ProblemError `file_exists`, `file_not_found` where one above it is missing … */
+  mkdir(path: string, { mode, mkdirs, signal }: MkdirOptions = {}): Promise<FileInfo> {
+    const body = { path, mode, mkdirs };
+    return call(this.#transport, makeDirectory, { body, isRepeatable: mkdirs === true, signal });
+  }
+
+  /**
+   * Gives a file, a link or a directory another path: that path itself, not the directory to put it into.
+   *
+   * @throws ProblemError `file_exists`, `file_not_found`, `directory_not_empty` …
+   */
+  move(from: string, to: string, { overwrite, mkdirs, signal }: MoveOptions = {}): Promise<FileInfo> {
+    return call(this.#transport, moveFile, { body: { from, to, overwrite, mkdirs }, signal });
+  }
+
+  /**
+   * Deletes a file, a link, or an empty directory; with `recursive` a directory with all that is in it.
+   *
+   * @throws ProblemError `file_not_found`, `directory_not_empty` …
+   */
+  async delete(
+    path: string, { recursive, signal }: Cancellable & { readonly recursive?: boolean } = {},
+  ): Promise<void> {
+    const holdMs = recursive === true ? deleteHoldMs : 0;
+    await confirmDeletion(this.#transport, deleteFile, { query: { path, recursive: flag(recursive) }, holdMs, signal });
+  }
+}
