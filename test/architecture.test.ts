@@ -71,6 +71,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'update/sources/local.ts': 'what the user names, which may be a link, in the thread pool',
   'cli/connect.ts': 'the key file that the user names, which may be a pipe',
   'cli/server/trust.ts': 'the key file that the user names',
+  'cli/files/local-file.ts': 'the files that the user names, which may be pipes',
   'cli/agents/request.ts': 'the prompt file that the user names',
   'cli/agents/mcp-config.ts': 'the file that the user names',
   'cli/agents/registry.ts': 'the file that the user names',

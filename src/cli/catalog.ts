@@ -42,6 +42,14 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
     },
   },
   {
+    title: 'Files',
+    commands: {
+      ls: () => import('./files/ls.ts'),
+      cat: () => import('./files/cat.ts'),
+      cp: () => import('./files/cp.ts'),
+    },
+  },
+  {
     title: 'The server',
     commands: {
       serve: () => import('./server/serve.ts'),
@@ -61,10 +69,11 @@ const commands: Loaders = Object.assign({}, ...groups.map((group) => group.comma
 
 /** Names that other programs use for these commands. */
 const synonyms: { readonly [word: string]: string } = {
-  run: 'exec', ps: 'jobs', ls: 'jobs', list: 'jobs', inspect: 'show', describe: 'show', tail: 'logs', output: 'logs',
+  run: 'exec', ps: 'jobs', list: 'jobs', inspect: 'show', describe: 'show', tail: 'logs', output: 'logs',
   stdin: 'nudge', stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm',
   agent: 'prompt', ask: 'prompt', approve: 'permissions', session: 'sessions', start: 'serve', server: 'serve',
-  upgrade: 'update', health: 'status', settings: 'config',
+  upgrade: 'update', health: 'status', settings: 'config', dir: 'ls', copy: 'cp', scp: 'cp', upload: 'cp',
+  download: 'cp',
 };
 
 /** @throws UsageError naming the command that was probably meant. */
