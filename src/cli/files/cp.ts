@@ -14,10 +14,10 @@ export const command: Command = defineCommand({
   name: 'cp',
   summary: 'Copy a file to the machine, or from it',
   usage: ['cp [flags] FROM TO'],
-  about: `:PATH is a file of the machine: absolute, or relative to the working directory of the server. Any other path is
-one of here (./:x where it begins with a colon), and - is stdin or stdout. Where TO is a directory, or ends in a slash,
-the file keeps its name in it. The permissions are kept. There is the old file or the new one, never a part of it: what
-was broken off is not there. Directories are not copied: pack them with tar.`,
+  about: `:PATH is a file of the machine: absolute, or relative to the working directory of the server. Any other path
+is one of here (./:x where it begins with a colon), and - is stdin or stdout. Where TO is a directory, or ends in a
+slash, the file keeps its name in it. The permissions are kept, but for setuid and setgid. There is the old file or the
+new one, never a part of it. Directories are not copied: pack them with tar.`,
   options: {},
   settings: connectionSettings,
   arity: { min: 2, max: 2 },
