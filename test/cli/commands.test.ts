@@ -5,7 +5,7 @@ import { ProblemError } from '../../src/client/client.ts';
 import { answer, refuse } from '../support/fake-server.ts';
 import { setUp } from '../support/cli.ts';
 
-const names = ['serve', 'exec', 'jobs', 'show', 'rm', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
+const names = ['serve', 'exec', 'jobs', 'show', 'rm', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'ls', 'cat', 'cp', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 
 describe('sidecar', () => {
   it('--help works for every command and shows examples', async (t) => {
@@ -23,7 +23,7 @@ describe('sidecar', () => {
     assert.match(helps[0]?.stdout ?? '', /--log-level VALUE +What is logged\. One of debug, info, warn, error\./);
     assert.match((await run(['help', 'logs'])).stdout, /sidecar logs -f last/);
     for (const flag of ['-V', '-v', '--version']) assert.match((await run([flag])).stdout, /^\d+\.\d+\.\d+\n$/);
-    assert.match(stdout, /^Jobs\n( {2}\w+ +.*\n)+\nAgents\n( {2}\w+ +.*\n)+\nShells and terminals\n( {2}\w+ +.*\n)+\nThe server\n/m);
+    assert.match(stdout, /^Jobs\n( {2}\w+ +.*\n)+\nAgents\n( {2}\w+ +.*\n)+\nShells and terminals\n( {2}\w+ +.*\n)+\nFiles\n( {2}\w+ +.*\n)+\nThe server\n/m);
     const install = (await run(['install', '--help'])).stdout;
     assert.match(install, /--port VALUE/);
     assert.doesNotMatch(install, /--terminal-idle|--no-auto-update/);
