@@ -3,14 +3,14 @@
  * @module
  */
 import {
-  deleteFile, listFiles, makeDirectory, moveFile, readFile, statFile,
+  copyFile, deleteFile, listFiles, makeDirectory, moveFile, readFile, statFile,
 } from '../protocol/endpoints/files.ts';
 import type { FileInfo, FileList, FileWritten } from '../protocol/files.ts';
-import type { Cancellable } from './jobs.ts';
+import type { ActOptions, Cancellable } from './jobs.ts';
 import type { FileContent } from './transfer/content.ts';
 import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
 import { flag, upload, type WriteOptions } from './transfer/upload.ts';
-import { call, callOf, confirmDeletion } from './transport/call.ts';
+import { call, callOf, confirmDeletion, keyed } from './transport/call.ts';
 import { open } from './transport/request.ts';
 import type { Transport } from './transport/transport.ts';
 
@@ -30,22 +30,22 @@ export interface ListOptions extends Cancellable {
   readonly after?: string;
 }
 
-export interface MkdirOptions extends Cancellable {
+export interface MkdirOptions extends ActOptions {
   /** The permissions in octal, such as `0755`. Default: what the umask leaves. */
   readonly mode?: string;
   /** Make the missing directories above it; one that is there already is no failure. */
   readonly mkdirs?: boolean;
 }
 
-export interface MoveOptions extends Cancellable {
+export interface MoveOptions extends ActOptions {
   /** Replace a file, or an empty directory, that is there. */
   readonly overwrite?: boolean;
   /** Make the missing directories above it. */
   readonly mkdirs?: boolean;
 }
 
-/** Milliseconds that a large directory may take to be deleted. */
-const deleteHoldMs = 600_000;
+/** Milliseconds that a large directory may take to be deleted, or copied to another file system. */
+const largeHoldMs = 600_000;
 
 /** Paths are absolute, or relative to the working directory of the server. */
 export class Files {
@@ -131,9 +131,8 @@ export class Files {
   }
 
   /** Makes a directory. @throws ProblemError `file_exists`, `file_not_found` where one above it is missing … */
-  mkdir(path: string, { mode, mkdirs, signal }: MkdirOptions = {}): Promise<FileInfo> {
-    const body = { path, mode, mkdirs };
-    return call(this.#transport, makeDirectory, { body, isRepeatable: mkdirs === true, signal });
+  mkdir(path: string, { mode, mkdirs, ...options }: MkdirOptions = {}): Promise<FileInfo> {
+    return call(this.#transport, makeDirectory, { body: { path, mode, mkdirs }, ...keyed(options) });
   }
 
   /**
@@ -141,8 +140,19 @@ export class Files {
    *
    * @throws ProblemError `file_exists`, `file_not_found`, `directory_not_empty` …
    */
-  move(from: string, to: string, { overwrite, mkdirs, signal }: MoveOptions = {}): Promise<FileInfo> {
-    return call(this.#transport, moveFile, { body: { from, to, overwrite, mkdirs }, signal });
+  move(from: string, to: string, { overwrite, mkdirs, ...options }: MoveOptions = {}): Promise<FileInfo> {
+    const body = { from, to, overwrite, mkdirs };
+    return call(this.#transport, moveFile, { body, holdMs: largeHoldMs, ...keyed(options) });
+  }
+
+  /**
+   * Copies a file, a link or a directory with all that is in it, with the permissions.
+   *
+   * @throws ProblemError as {@link move}, `not_a_file` for a FIFO, a socket or a device.
+   */
+  copy(from: string, to: string, { overwrite, mkdirs, ...options }: MoveOptions = {}): Promise<FileInfo> {
+    const body = { from, to, overwrite, mkdirs };
+    return call(this.#transport, copyFile, { body, holdMs: largeHoldMs, ...keyed(options) });
   }
 
   /**
@@ -153,7 +163,7 @@ export class Files {
   async delete(
     path: string, { recursive, signal }: Cancellable & { readonly recursive?: boolean } = {},
   ): Promise<void> {
-    const holdMs = recursive === true ? deleteHoldMs : 0;
+    const holdMs = recursive === true ? largeHoldMs : 0;
     await confirmDeletion(this.#transport, deleteFile, { query: { path, recursive: flag(recursive) }, holdMs, signal });
   }
 }

@@ -125,7 +125,7 @@ describe('Files', () => {
     await rejectsWith(files.write(path, 'x', { partBytes: 0 }), { type: ProblemError, code: 'invalid_request' });
   });
 
-  it('stat(), list(), all(), mkdir(), move() and delete() do as they say', async (t) => {
+  it('stat(), list(), all(), mkdir(), move(), copy() and delete() do as they say', async (t) => {
     const { sidecar: { files }, folder } = await setUp(t);
     const at = (name: string): string => join(folder, name);
     const made = await files.mkdir(at('d'), { mode: '0700' });
@@ -150,6 +150,9 @@ describe('Files', () => {
     assert.equal((await files.move(at('d/e/1'), at('d/e/2'), { overwrite: true })).path, at('d/e/2'));
     await files.move(at('d/e/2'), at('new/place'), { mkdirs: true });
     assert.equal(readFileSync(at('new/place'), 'utf8'), '1');
+    assert.equal((await files.copy(at('d'), at('copy'))).type, 'directory');
+    assert.deepEqual(readdirSync(at('copy')), ['e', 'link']);
+    await rejectsWith(files.copy(at('d'), at('copy')), { type: ProblemError, code: 'file_exists' });
     await rejectsWith(files.delete(at('d')), { type: ProblemError, code: 'directory_not_empty' });
     await files.delete(at('d'), { recursive: true });
     assert.ok(!existsSync(at('d')));
@@ -285,6 +288,24 @@ for (const [name, way] of ways) {
           assert.ok(left <= 0, what);
         }
       }
+    });
+
+    it('what is moved, made and deleted while an answer is lost is moved, made and deleted once', async (t) => {
+      const { server, folder } = await behindProxy(t, way);
+      let isLost = true;
+      const lossy: SidecarOptions['fetch'] = async (address, init) => {
+        const answer = await (way.fetch ?? globalThis.fetch)(address, init);
+        isLost = !isLost;
+        if (isLost) return answer;
+        await answer.arrayBuffer();
+        throw Object.assign(new Error('the connection broke'), { code: 'ECONNRESET' });
+      };
+      const { files } = new Sidecar({ url: server.url, key: server.key, retry: patient, fetch: lossy });
+      assert.equal((await files.mkdir(join(folder, 'a'))).name, 'a');
+      assert.equal((await files.move(join(folder, 'a'), join(folder, 'b'))).name, 'b');
+      assert.equal((await files.copy(join(folder, 'b'), join(folder, 'c'))).name, 'c');
+      await files.delete(join(folder, 'b'));
+      assert.deepEqual(readdirSync(folder), ['c']);
     });
 
     it('an append whose answer is lost is not repeated', async (t) => {
