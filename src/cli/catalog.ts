@@ -47,6 +47,7 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
       ls: () => import('./files/ls.ts'),
       cat: () => import('./files/cat.ts'),
       cp: () => import('./files/cp.ts'),
+      edit: () => import('./files/edit.ts'),
     },
   },
   {

@@ -82,7 +82,8 @@ export function isDirectoryDeleted(error: unknown): boolean {
 
 function exitCodeOf(error: ProblemError): number {
   if (error.code === 'unreachable') return exitCodes.unreachable;
-  return error.status === 401 || error.status === 403 ? exitCodes.refused : exitCodes.failure;
+  const isRefused = error.status === 401 || (error.status === 403 && error.code !== 'path_not_allowed');
+  return isRefused ? exitCodes.refused : exitCodes.failure;
 }
 
 /** Whether the proxy failed; `fetch` wraps that error. */

@@ -39,11 +39,15 @@ export { type RetryPolicy, type SidecarOptions } from './transport/transport.ts'
 export type { ResumeOptions } from './transport/event-stream.ts';
 export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
-export { Files, type ListOptions, type MkdirOptions, type MoveOptions, type ReadOptions } from './files.ts';
+export {
+  type EditOptions, Files, type LinesOptions, type ListOptions, type MkdirOptions, type MoveOptions, type ReadOptions,
+} from './files.ts';
 export type { FileContent } from './transfer/content.ts';
 export type { ByteRange, FileBytes } from './transfer/download.ts';
 export type { WriteOptions } from './transfer/upload.ts';
-export type { FileInfo, FileList, FileType, FileWritten } from '../protocol/files.ts';
+export type {
+  FileEdit, FileEdited, FileInfo, FileList, FileText, FileType, FileWritten, TextEncoding, TextLine,
+} from '../protocol/files.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
   type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions,

@@ -3,9 +3,11 @@
  * @module
  */
 import {
-  copyFile, deleteFile, listFiles, makeDirectory, moveFile, readFile, statFile,
+  copyFile, deleteFile, editFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile,
 } from '../protocol/endpoints/files.ts';
-import type { FileInfo, FileList, FileWritten } from '../protocol/files.ts';
+import type {
+  FileEdit, FileEdited, FileInfo, FileList, FileText, FileWritten,
+} from '../protocol/files.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
 import type { FileContent } from './transfer/content.ts';
 import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
@@ -35,6 +37,16 @@ export interface MkdirOptions extends ActOptions {
   readonly mode?: string;
   /** Make the missing directories above it; one that is there already is no failure. */
   readonly mkdirs?: boolean;
+}
+
+export interface EditOptions extends ActOptions {
+  readonly etag?: string | undefined;
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface LinesOptions extends Cancellable {
+  readonly line?: number;
+  readonly limit?: number;
 }
 
 export interface MoveOptions extends ActOptions {
@@ -81,6 +93,17 @@ export class Files {
     if (opened.response.status !== 304) return fileBytes(this.#transport, request, opened);
     opened.scope.close();
     return null;
+  }
+
+  /**
+   * Lines of a text file, with their numbers.
+   *
+   * @param options.line The first, from 1; negative: so many from the end. Default 1.
+   * @param options.limit Default 2000.
+   * @throws ProblemError `not_text` for a binary file, `payload_too_large`; as {@link read}.
+   */
+  lines(path: string, { line, limit, signal }: LinesOptions = {}): Promise<FileText> {
+    return call(this.#transport, readTextFile, { query: { path, line, limit }, signal });
   }
 
   /** The whole file as UTF-8, a byte order mark included. @throws ProblemError as {@link read}. */
@@ -143,6 +166,17 @@ export class Files {
   move(from: string, to: string, { overwrite, mkdirs, ...options }: MoveOptions = {}): Promise<FileInfo> {
     const body = { from, to, overwrite, mkdirs };
     return call(this.#transport, moveFile, { body, holdMs: largeHoldMs, ...keyed(options) });
+  }
+
+  /**
+   * Edits a text file: all edits are checked before one byte changes. Answers the diff.
+   *
+   * @param options.etag Of the file as it was read. @param options.dryRun Write nothing.
+   * @throws ProblemError `edit_failed` with `lines` at the nearest place, `file_changed` with `lines` as they are now,
+   *   `not_text`, `payload_too_large` …
+   */
+  edit(path: string, edits: readonly FileEdit[], { etag, dryRun, ...options }: EditOptions = {}): Promise<FileEdited> {
+    return call(this.#transport, editFile, { body: { path, edits, etag, dryRun }, ...keyed(options) });
   }
 
   /**

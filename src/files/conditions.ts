@@ -11,7 +11,7 @@ export interface Conditions {
   readonly mustBeNew?: boolean | undefined;
 }
 
-/** Both positions are inclusive. */
+/** Both positions are inclusive; of an empty part, which only ends an upload, `last` is one less than `first`. */
 export interface ContentRange {
   readonly first: number;
   readonly last: number;
@@ -49,6 +49,9 @@ export function checkConditions(path: string, etag: string | undefined, { mustMa
 export function contentRangeOf(headers: Headers): ContentRange | undefined {
   const header = headers['content-range'];
   if (header === undefined) return undefined;
+  // RFC 9110 §14.4: no part of a whole of this size.
+  const [, all] = /^bytes \*\/(\d{1,15})$/.exec(String(header).trim()) ?? [];
+  if (all !== undefined) return { first: Number(all), last: Number(all) - 1, size: Number(all) };
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(String(header).trim());
   const [first = 0, last = 0, size = 0] = (match ?? []).slice(1).map(Number);
   if (!match || first > last || last >= size) {

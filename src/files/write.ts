@@ -110,7 +110,12 @@ export class Writer {
     const path = place.beside(partsName(basename(place.realPath)));
     const real = join(dirname(place.realPath), basename(path));
     this.#context.unfinished.note(real);
-    const file = await open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, firstMode(target.stats, request));
+    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | (first === 0 ? O_CREAT : 0);
+    const file = await open(path, flags, firstMode(target.stats, request)).catch((error: unknown) => {
+      if (errorCode(error) !== 'ENOENT' || first === 0) throw error;
+      this.#context.unfinished.forget(real);
+      throw wrongOffset(place.realPath, 0);
+    });
     try {
       const stats = await file.stat();
       mustBeFile('write', real, stats);

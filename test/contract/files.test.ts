@@ -237,6 +237,14 @@ describe('PUT /files', { skip }, () => {
     assert.ok(readFileSync(join(folder, 'f')).equals(content));
     assert.equal((await call('HEAD /files', 'f')).headers['upload-offset'], undefined);
     assert.equal(statSync(join(folder, 'f')).mode & 0o777, 0o666 & ~process.umask());
+    // All is there, and the server has ended before it made the file.
+    const parts = async (range: string): Promise<Answer> => call('PUT /files', 'g', { headers: { 'Content-Range': range } });
+    assert.deepEqual((await parts('bytes */10')).problem['uploadOffset'], 0);
+    assert.equal((await call('HEAD /files', 'g')).headers['upload-offset'], undefined);
+    await call('PUT /files', 'g', { headers: { 'Content-Range': 'bytes 0-9/11' }, body: 'x'.repeat(10) });
+    assert.equal((await parts('bytes */11')).problem['uploadOffset'], 10);
+    assert.equal((await parts('bytes */10')).status, 201);
+    assert.equal((await call('DELETE /files', 'g')).status, 200);
     // Begun anew at its first byte.
     await part(0, 9);
     assert.equal((await part(0, 299_999)).status, 200);

@@ -23,9 +23,9 @@ export interface OriginPolicy {
 
 const none: CorsHeaders = [];
 const anyOrigin = '*';
-const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, '
-  + 'Prefer, Range, X-Request-Id';
-const exposedHeaders = 'ETag, Link, Location, X-Request-Id, X-Job-Status, Retry-After, Content-Range';
+const requestHeaders = 'X-API-Key, Authorization, Content-Type, Content-Range, Idempotency-Key, Last-Event-ID, '
+  + 'If-Match, If-None-Match, If-Range, Prefer, Range, X-Request-Id';
+const exposedHeaders = 'ETag, Link, Location, X-Request-Id, X-Job-Status, Retry-After, Content-Range, Upload-Offset';
 /** WHATWG Fetch §3.2.5: with `*` a browser refuses the answer to a request with cookies. */
 const forAnyOrigin: CorsHeaders = allowing(anyOrigin);
 

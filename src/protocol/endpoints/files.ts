@@ -51,7 +51,8 @@ export const writeFile = endpoint('PUT', '/files', {
   headers: {
     'If-Match': 'The ETag that the file must still have, else 412',
     'If-None-Match': '*: there must be no file, else 412',
-    'Content-Range': 'bytes FIRST-LAST/SIZE: the body is this part of the file',
+    'Content-Range': 'bytes FIRST-LAST/SIZE: the body is this part of the file; bytes */SIZE, without a body: all '
+      + 'parts are there',
   },
   answers: {
     200: { description: 'The file was replaced', body: written },

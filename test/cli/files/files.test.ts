@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { FileInfo } from '../../../src/client/client.ts';
@@ -130,5 +130,25 @@ describe('the progress of sidecar cp', () => {
     const terminal = await openCliTerminal(t, server, ['cp', `:${folder}/a`, join(folder, 'b')]);
     assert.equal((await terminal.ended).exitCode, 0);
     assert.equal(terminal.text(), '');
+  });
+});
+
+describe('sidecar edit', { skip: process.platform === 'win32' }, () => {
+  it('replaces text, prints the diff, and shows where an edit nearly fits', async (t) => {
+    const { run, folder } = await setUp(t);
+    const path = join(folder, 'a b');
+    writeFileSync(path, 'one\ntwo\nthree\n');
+    const dry = await run(['edit', '-n', path, '--replace', 'two', '2']);
+    const diff = `--- ${path}\n+++ ${path}\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n`;
+    assert.deepEqual([dry.stdout, dry.exitCode, readFileSync(path, 'utf8')], [diff, 0, 'one\ntwo\nthree\n']);
+    assert.equal((await run(['edit', path, '--replace', 'two', '2', '--replace', 'e', 'E', '--all'])).exitCode, 0);
+    assert.equal(readFileSync(path, 'utf8'), 'onE\n2\nthrEE\n');
+    const unfit = await run(['edit', path, '--replace', '2\n three', 'x']);
+    assert.equal(unfit.exitCode, 1);
+    assert.match(unfit.stderr, /^sidecar: +1 {2}onE\nsidecar: +2 {2}2\n[^]*edit 1: its old text is not there; the nearest place is line 2\n/);
+    assert.match((await run(['edit', path, '--replace', '2', '2'])).stderr, /has all of that already/);
+    assert.equal((await run(['edit', path, '--etag', '"x"', '--replace', '2', '3'])).exitCode, 1);
+    assert.equal((await run(['edit', path, '--replace', '2'])).exitCode, 2);
+    assert.equal((await run(['edit', path, 'x'])).exitCode, 2);
   });
 });
