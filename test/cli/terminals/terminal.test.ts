@@ -43,6 +43,8 @@ describe('sidecar terminals', { skip: terminalless }, () => {
     const two = detached.stdout.trim() as Terminal['terminalId'];
     assert.equal(detached.exitCode, 0, detached.stderr);
     await until(async () => (await server.client.terminals.screen(two)).includes("it's b c /usr"), { what: 'it shows its arguments' });
+    // To read its screen is to be attached for a moment.
+    await until(async () => (await server.client.terminals.get(two)).attached === 0, { what: 'nothing is attached' });
     const { stdout } = await run(['terminals']);
     assert.match(stdout, /^ID +STATUS +EXIT +SIZE +ATTACHED +ACTIVE +NAME OR COMMAND\n\w+ +running +- +80x24 +0 +\d+s ago +two\n\w+ +running .* mine\n$/);
     const listed = JSON.parse((await run(['terminals', '--json'])).stdout) as Terminal[];
