@@ -50,8 +50,8 @@ export class Files {
   }
 
   /**
-   * Begins to remove what an earlier server has left unfinished. The start of a server does not wait for it, as a file
-   * may be on a file system that does not answer.
+   * Begins to remove what was left unfinished by an earlier server, or by a client that does not come back. Nothing
+   * waits for it, as a file may be on a file system that does not answer.
    */
   sweep(): void {
     void this.#unfinished.sweep();

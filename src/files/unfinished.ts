@@ -8,8 +8,8 @@ import { readdirSync, rmSync } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Log } from '../base/log.ts';
+import { replaceFile } from '../base/files/atomic-file.ts';
 import { makeOwnFolder } from '../base/files/make-folder.ts';
-import { createFile } from '../base/files/untrusted-file.ts';
 import { readJson } from '../base/files/untrusted-json.ts';
 import { errorCode } from '../base/error-code.ts';
 import { type Place, Roots } from '../base/files/roots.ts';
@@ -24,6 +24,10 @@ const recordBounds = { maxBytes: 32_768, maxTokens: 16 };
 /** Only files with these names are ever removed. */
 const ownName = /^\.sidecar-[\w-]{22,43}\.(new|part)$/;
 
+const wholeNote = /^[0-9a-f]{64}\.json$/;
+/** As `replaceFile` names a file before it is whole. */
+const halfNote = /^[0-9a-f]{64}\.json\.(\d+)\.\d+$/;
+
 /** The name of a new file beside another. */
 export function temporaryName(): string {
   return `.sidecar-${randomBytes(16).toString('base64url')}.new`;
@@ -37,6 +41,8 @@ export function partsName(name: string): string {
 export class Unfinished {
   readonly #folder: string;
   readonly #log: Log;
+  /** The files that are being written at this moment. */
+  readonly #inUse = new Set<string>();
 
   /** @param folder Where the notes are; other files in it stay. */
   constructor(folder: string, log: Log) {
@@ -47,22 +53,34 @@ export class Unfinished {
   /** Notes a file before it is made. @param path Its real path. @throws the system's error. */
   note(path: string): void {
     makeOwnFolder(this.#folder);
-    const place = this.#noteOf(path);
-    rmSync(place, { force: true });
-    createFile(place, JSON.stringify({ path, atMs: Date.now() }));
+    this.#inUse.add(path);
+    replaceFile(this.#noteOf(path), JSON.stringify({ path, atMs: Date.now() }));
   }
 
   /** The file has taken its place, or was removed. */
   forget(path: string): void {
+    this.#inUse.delete(path);
     rmSync(this.#noteOf(path), { force: true });
   }
 
-  /** Removes what earlier servers left, but for parts that may still be continued. */
+  /** The file stays, to be continued. */
+  leave(path: string): void {
+    this.#inUse.delete(path);
+  }
+
+  /** Removes what nothing writes any more, but for parts that may still be continued. */
   async sweep(): Promise<void> {
-    for (const name of namesIn(this.#folder)) {
+    const names = namesIn(this.#folder);
+    // A server that was killed while it wrote a note; this one's have its pid.
+    for (const name of names) {
+      const pid = halfNote.exec(name)?.[1];
+      if (pid !== undefined && pid !== String(process.pid)) rmSync(join(this.#folder, name), { force: true });
+    }
+    for (const name of names.filter((one) => wholeNote.test(one))) {
       const note = join(this.#folder, name);
       try {
         const { path, atMs } = record(readJson(note, recordBounds), name);
+        if (this.#inUse.has(path)) continue;
         if (path.endsWith('.part') && Math.abs(Date.now() - atMs) < keepPartsMs) continue;
         if (ownName.test(basename(path))) await remove(path);
         rmSync(note, { force: true });
@@ -94,7 +112,7 @@ export async function removeAt(place: Place, options: { readonly limitMs?: numbe
 
 function namesIn(folder: string): readonly string[] {
   try {
-    return readdirSync(folder).filter((name) => /^[0-9a-f]{64}\.json$/.test(name));
+    return readdirSync(folder);
   } catch {
     // No file was ever written.
     return [];

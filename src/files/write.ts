@@ -128,6 +128,7 @@ export class Writer {
       this.#context.unfinished.forget(real);
       return result;
     } finally {
+      this.#context.unfinished.leave(real);
       await file.close();
     }
   }

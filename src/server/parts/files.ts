@@ -9,6 +9,8 @@ import { fileRoutes } from '../../files/routes.ts';
 import { ownDirectory } from '../../process/workdir.ts';
 import type { ServerContext } from '../context.ts';
 
+const sweepMs = 6 * 3_600_000;
+
 /** @throws Error for a root that is missing. */
 export async function openFiles({ config, log, parts }: ServerContext): Promise<void> {
   const { filesRoots, stateDir } = config;
@@ -16,6 +18,8 @@ export async function openFiles({ config, log, parts }: ServerContext): Promise<
   const roots = filesRoots.length === 0 ? Roots.everywhere(base) : await rootsOf(base, filesRoots);
   const files = new Files({ roots, stateDir, log });
   files.sweep();
+  const sweeps = setInterval(() => files.sweep(), sweepMs).unref();
+  parts.onClose('files', () => clearInterval(sweeps));
   parts.add({ routes: fileRoutes(files) });
 }
 
