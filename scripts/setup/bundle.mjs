@@ -66,7 +66,7 @@ function entriesIn(outDir) {
  * domain is not lazy. Two of our modules have regular expressions with classes of Unicode, which V8 takes 1 ms to read.
  */
 const lazy = {
-  folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/docs\//,
+  folders: /^(?:agents|files|terminals|update|proxy|websocket|wrapper)\/|^http\/docs\//,
   modules: /^(?:base\/text\/escape|cli\/io\/columns)\.js$/,
   builtins: /^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
 };

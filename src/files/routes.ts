@@ -19,32 +19,33 @@ import { conditionsOf, contentRangeOf } from './conditions.ts';
 import type { Files } from './files.ts';
 import type { Snapshot } from './read.ts';
 
-export function fileRoutes(files: Files): Route[] {
+/** @param files Is made at the first request: the start of a server does not load what it needs. */
+export function fileRoutes(files: () => Files): Route[] {
   return [
-    bind(readFile, (request) => read(files, request)),
+    bind(readFile, (request) => read(files(), request)),
     bind(readTextFile, async ({ query: { path, line = 1, limit = 2000 } }) =>
-      json(200, await files.text(path, { line, limit }))),
-    bind(writeFile, (request) => write(files, request)),
+      json(200, await files().text(path, { line, limit }))),
+    bind(writeFile, (request) => write(files(), request)),
     bind(editFile, async (request) =>
-      json(200, await once(files, editFile, request, () => files.edit(request.body)))),
+      json(200, await once(files(), editFile, request, () => files().edit(request.body)))),
     bind(deleteFile, async ({ query: { path, recursive = false } }) => {
-      const body: FileDeleted = { deleted: true, path: await files.delete(path, { isRecursive: recursive }) };
+      const body: FileDeleted = { deleted: true, path: await files().delete(path, { isRecursive: recursive }) };
       return json(200, body);
     }),
     bind(statFile, async ({ query: { path, follow = false } }) =>
-      json(200, await files.stat(path, { isFollowed: follow }))),
+      json(200, await files().stat(path, { isFollowed: follow }))),
     bind(listFiles, async ({ query: { path, depth = 1, limit = 1000, after } }) =>
-      json(200, await files.list(path, { depth, limit, after }))),
+      json(200, await files().list(path, { depth, limit, after }))),
     bind(makeDirectory, async (request) => {
-      const { info, isNew } = await once(files, makeDirectory, request, () => files.makeDirectory(request.body));
+      const { info, isNew } = await once(files(), makeDirectory, request, () => files().makeDirectory(request.body));
       return json(isNew ? 201 : 200, info);
     }),
-    bind(moveFile, async (request) => json(200, await once(files, moveFile, request, (begin) => {
+    bind(moveFile, async (request) => json(200, await once(files(), moveFile, request, (begin) => {
       begin();
-      return files.move(request.body, request.signal);
+      return files().move(request.body, request.signal);
     }))),
-    bind(copyFile, async (request) => json(200, await once(files, copyFile, request, () =>
-      files.copy(request.body, request.signal)))),
+    bind(copyFile, async (request) => json(200, await once(files(), copyFile, request, () =>
+      files().copy(request.body, request.signal)))),
   ];
 }
 

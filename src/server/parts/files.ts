@@ -9,6 +9,8 @@ import { fileRoutes } from '../../files/routes.ts';
 import { ownDirectory } from '../../process/workdir.ts';
 import type { ServerContext } from '../context.ts';
 
+/** Once the server has started. */
+const firstSweepMs = 1_000;
 const sweepMs = 6 * 3_600_000;
 
 /** @throws Error for a root that is missing. */
@@ -16,10 +18,14 @@ export async function openFiles({ config, log, parts }: ServerContext): Promise<
   const { filesRoots, stateDir } = config;
   const base = ownDirectory();
   const roots = filesRoots.length === 0 ? Roots.everywhere(base) : await rootsOf(base, filesRoots);
-  const files = new Files({ roots, stateDir, log });
-  files.sweep();
-  const sweeps = setInterval(() => files.sweep(), sweepMs).unref();
-  parts.onClose('files', () => clearInterval(sweeps));
+  let made: Files | undefined;
+  const files = (): Files => made ??= new Files({ roots, stateDir, log });
+  const first = setTimeout(() => files().sweep(), firstSweepMs).unref();
+  const others = setInterval(() => files().sweep(), sweepMs).unref();
+  parts.onClose('files', () => {
+    clearTimeout(first);
+    clearInterval(others);
+  });
   parts.add({ routes: fileRoutes(files) });
 }
 
