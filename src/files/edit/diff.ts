@@ -65,7 +65,10 @@ function changesOf(content: string, old: Lines, splices: readonly Splice[]): Cha
     const [first, last] = [old.numberAt(splice.start), old.numberAt(splice.end)];
     const range = ranges.at(-1);
     if (range === undefined || first > range.last) ranges.push({ first, last, splices: [splice] });
-    else [range.last, range.splices] = [Math.max(last, range.last), [...range.splices, splice]];
+    else {
+      range.last = Math.max(last, range.last);
+      range.splices.push(splice);
+    }
   }
   return ranges.map(({ first, last, splices: own }) => {
     const [start, end] = [old.startOf(first), old.startOf(last + 1)];
@@ -85,11 +88,15 @@ function narrowed(content: string, old: Lines, { start, end, lines }: Change): C
 
 /** Changes without a line between them are one. */
 function joined(changes: readonly Change[]): readonly Change[] {
-  const made: Change[] = [];
-  for (const change of changes) {
+  const made: { start: number; end: number; lines: string[] }[] = [];
+  for (const { start, end, lines } of changes) {
     const before = made.at(-1);
-    if (before === undefined || before.end < change.start) made.push(change);
-    else made.splice(-1, 1, { start: before.start, end: change.end, lines: [...before.lines, ...change.lines] });
+    if (before === undefined || before.end < start) {
+      made.push({ start, end, lines: [...lines] });
+      continue;
+    }
+    before.end = end;
+    for (const line of lines) before.lines.push(line);
   }
   return made;
 }

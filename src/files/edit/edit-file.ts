@@ -12,13 +12,15 @@ import { openFile } from '../read.ts';
 import type { Writer } from '../write.ts';
 import { unifiedDiff } from './diff.ts';
 import { applySplices, type Edit, EditError, type Splice, splicesOf } from './edits.ts';
-import { linesOf } from './lines.ts';
+import { type Lines, linesOf } from './lines.ts';
 
 /** Longer files are not edited: one edit would hold up all other requests. */
 export const maxEditBytes = 4 * 2 ** 20;
 /** Lines that are shown around a place. */
 const around = 3;
 const mostShown = 100;
+/** Of so many edits the place in a changed file is shown: each is looked for in all of it. */
+const mostPlaces = 20;
 
 /** As many edits of one file may come at once. */
 const mostTries = 100;
@@ -96,7 +98,7 @@ function placed(file: Original, edits: readonly Edit[]): readonly Splice[] {
         edit: index + 1, etag: file.etag,
         ...(nearestLine === undefined
           ? {}
-          : { lines: shown(file.content, nearestLine - around, nearestLine + around) }),
+          : { lines: shown(linesOf(file.content), nearestLine - around, nearestLine + around) }),
       },
     });
   }
@@ -105,20 +107,19 @@ function placed(file: Original, edits: readonly Edit[]): readonly Splice[] {
 /** Shows what is in the place of each edit now. */
 function changed({ path, etag, content }: Original, edits: readonly Edit[]): ProblemError {
   const lines = linesOf(content);
-  const places = edits.flatMap((edit) => {
+  const places = edits.slice(0, mostPlaces).flatMap((edit) => {
     if ('startLine' in edit) return [[edit.startLine, Math.max(edit.startLine, edit.endLine)] as const];
     const nearest = lines.nearest(edit.old);
     return nearest === undefined ? [] : [[nearest, nearest + edit.old.split('\n').length - 1] as const];
   });
-  const numbers = places.flatMap(([first, last]) => shown(content, first - around, last + around));
+  const numbers = places.flatMap(([first, last]) => shown(lines, first - around, last + around));
   const once = [...new Map(numbers.map((line) => [line.number, line])).values()].sort((a, b) => a.number - b.number);
   return new ProblemError('file_changed', `Cannot edit ${path}: it has changed, its ETag is ${etag}`, {
     headers: { ETag: etag }, extensions: { etag, lines: once.slice(0, mostShown) },
   });
 }
 
-function shown(content: string, first: number, last: number): TextLine[] {
-  const lines = linesOf(content);
+function shown(lines: Lines, first: number, last: number): TextLine[] {
   const [begin, end] = [Math.max(1, first), Math.min(lines.count, last, first + mostShown)];
   return Array.from({ length: Math.max(0, end - begin + 1) }, (_, index) => ({
     number: begin + index, text: asText(lines.textOf(begin + index)),

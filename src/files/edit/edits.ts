@@ -3,7 +3,7 @@
  * (Latin-1): what no edit names stays as it is, down to line endings and a missing last newline.
  * @module
  */
-import { lineEndOf, type Lines, linesOf } from './lines.ts';
+import { type LineEnd, lineEndOf, type Lines, linesOf } from './lines.ts';
 
 /** `text` in place of `old`, which must be there once, or of all that there are. */
 export interface ReplaceEdit {
@@ -47,11 +47,19 @@ export class EditError extends Error {
 /** How many places are named in a message. */
 const mostNamed = 10;
 
+/** The text that is edited, with what all edits ask of it. */
+interface Text {
+  readonly content: string;
+  readonly lines: Lines;
+  readonly lineEnd: LineEnd;
+}
+
 /** The splices of all edits, in order. @throws EditError where one does not fit, or two overlap. */
 export function splicesOf(content: string, edits: readonly Edit[]): readonly Splice[] {
-  const lines = linesOf(content);
+  const file: Text = { content, lines: linesOf(content), lineEnd: lineEndOf(content) };
+  const { lines } = file;
   const placed = edits.flatMap((edit, index) => {
-    const found = 'old' in edit ? placesOf(content, lines, edit, index) : [rangeOf(content, lines, edit, index)];
+    const found = 'old' in edit ? placesOf(file, edit, index) : [rangeOf(file, edit, index)];
     return found.map((splice) => ({ ...splice, index }));
   }).sort((a, b) => a.start - b.start || a.end - b.end || a.index - b.index);
   for (const [at, { start, index }] of placed.entries()) {
@@ -72,11 +80,10 @@ export function applySplices(content: string, splices: readonly Splice[]): strin
   return pieces.join('') + content.slice(position);
 }
 
-function placesOf(content: string, lines: Lines, edit: ReplaceEdit, index: number): Splice[] {
+function placesOf({ content, lines, lineEnd }: Text, edit: ReplaceEdit, index: number): Splice[] {
   if (edit.old.trim() === '') throw new EditError(index, 'its old text is blank, and would be found everywhere');
   // Models write \n, whatever the file has.
-  const lineEnd = lineEndOf(content);
-  const asInFile = (text: string): string => (lineEnd === '\r\n' ? text.replaceAll(/\r?\n/g, '\r\n') : text);
+  const asInFile = (text: string): string => withLineEnd(text, lineEnd);
   const exact = findAll(content, edit.old);
   const [old, text] = exact.length > 0 ? [edit.old, edit.text] : [asInFile(edit.old), asInFile(edit.text)];
   const starts = exact.length > 0 ? exact : findAll(content, old);
@@ -91,19 +98,22 @@ function placesOf(content: string, lines: Lines, edit: ReplaceEdit, index: numbe
   return starts.map((start) => ({ start, end: start + old.length, text }));
 }
 
+function withLineEnd(text: string, lineEnd: LineEnd): string {
+  return lineEnd === '\r\n' ? text.replaceAll(/\r?\n/g, '\r\n') : text;
+}
+
 function findAll(content: string, wanted: string): number[] {
   const starts: number[] = [];
   for (let at = content.indexOf(wanted); at >= 0; at = content.indexOf(wanted, at + wanted.length)) starts.push(at);
   return starts;
 }
 
-function rangeOf(content: string, lines: Lines, { startLine, endLine, text }: LinesEdit, index: number): Splice {
+function rangeOf({ content, lines, lineEnd }: Text, { startLine, endLine, text }: LinesEdit, index: number): Splice {
   if (endLine > lines.count || startLine > lines.count + 1 || endLine < startLine - 1) {
     throw new EditError(index, `there are no lines ${startLine} to ${endLine}: the file has ${lines.count}`);
   }
-  const lineEnd = lineEndOf(content);
   const [start, end] = [lines.startOf(startLine), lines.startOf(endLine + 1)];
-  const own = lineEnd === '\r\n' ? text.replaceAll(/\r?\n/g, '\r\n') : text;
+  const own = withLineEnd(text, lineEnd);
   const isAtEnd = end === content.length;
   // A line of the file follows, or had an end of its own: then the last line of the text has one, too.
   const needsEnd = own !== '' && !own.endsWith('\n') && (!isAtEnd || (content.endsWith('\n') && start < end));

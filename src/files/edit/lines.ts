@@ -16,6 +16,8 @@ export interface Lines {
   nearest(wanted: string): number | undefined;
 }
 
+export type LineEnd = '\n' | '\r\n';
+
 /** How many of the wanted lines are looked for. */
 const mostWanted = 200;
 
@@ -58,7 +60,7 @@ export function linesOf(content: string): Lines {
 }
 
 /** What most lines end with; `\n` where there is only one. */
-export function lineEndOf(content: string): '\n' | '\r\n' {
+export function lineEndOf(content: string): LineEnd {
   const [ends, pairs] = [content.match(/\n/g)?.length ?? 0, content.match(/\r\n/g)?.length ?? 0];
   return pairs * 2 > ends ? '\r\n' : '\n';
 }

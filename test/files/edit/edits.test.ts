@@ -125,3 +125,13 @@ test('an edit that does not fit says why, and where it nearly fits', () => {
     });
   }
 });
+
+test('a hundred thousand replacements, in as many lines and in one', () => {
+  for (const end of ['\n', ' ']) {
+    const content = `old,${end}`.repeat(100_000);
+    const splices = splicesOf(content, [{ old: 'old', text: 'new', all: true }]);
+    const after = applySplices(content, splices);
+    assert.equal(after, `new,${end}`.repeat(100_000));
+    assert.equal(patched(content, unifiedDiff('f', content, splices)), after);
+  }
+});
