@@ -4,8 +4,8 @@
  */
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from './error-code.ts';
+import { settlesWithin } from './settles-within.ts';
 
 const batchBytes = 64 * 1024;
 const longestRetryMs = 100;
@@ -53,11 +53,7 @@ export class LineWriter {
   /** Resolves once the queue is empty, at the latest after `timeoutMs`. */
   async flush(timeoutMs: number): Promise<void> {
     if (!this.#isWriting) return;
-    const done = new AbortController();
-    const idle = new Promise<void>((resolve) => this.#idle.add(resolve));
-    const overdue = delay(timeoutMs, undefined, { signal: done.signal }).catch(() => undefined);
-    await Promise.race([idle, overdue]);
-    done.abort();
+    await settlesWithin(new Promise<void>((resolve) => this.#idle.add(resolve)), timeoutMs);
   }
 
   #writeBatch(): void {

@@ -2,8 +2,8 @@
  * The parts of a server: what each domain adds to it. Parts are opened in order and closed in reverse.
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { settlesWithin } from '../base/settles-within.ts';
 import type { Route } from '../http/routing/route.ts';
 import type { Gauge } from '../metrics/metrics.ts';
 import type { Health } from '../protocol/health.ts';
@@ -78,15 +78,12 @@ export class Parts {
   }
 
   async #close({ name, close }: Closer): Promise<void> {
-    const done = new AbortController();
-    const limit = sleep(this.#closeMs, true, { signal: done.signal }).catch(() => false);
+    const limitMs = this.#closeMs;
     try {
-      const isLate = await Promise.race([close(), limit]);
-      if (isLate === true) this.#log.error('cannot close a part in time', { part: name, limitMs: this.#closeMs });
+      const isClosed = await settlesWithin(Promise.resolve(close()), limitMs);
+      if (!isClosed) this.#log.error('cannot close a part in time', { part: name, limitMs });
     } catch (error) {
       this.#log.error('cannot close a part', { part: name, error });
-    } finally {
-      done.abort();
     }
   }
 }

@@ -5,6 +5,7 @@
 import { IncomingMessage, type Server, type ServerOptions, createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { settlesWithin } from '../../base/settles-within.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Connections, ActiveRequest } from './connections.ts';
 import type { Limits } from './limits.ts';
@@ -64,10 +65,7 @@ export async function closeNodeServer<T extends ActiveRequest>(
     connections.destroy();
     server.closeAllConnections();
   }, graceMs + lastWordsMs);
-  const done = new AbortController();
-  const limit = sleep(graceMs + lastWordsMs + goneMs, undefined, { signal: done.signal }).catch(() => undefined);
-  await Promise.race([closed, limit]);
-  done.abort();
+  await settlesWithin(closed, graceMs + lastWordsMs + goneMs);
   clearInterval(endIdle);
   clearTimeout(overdue);
   clearTimeout(end);

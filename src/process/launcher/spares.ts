@@ -6,9 +6,9 @@
  */
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { clearPlaceOf, makeFolder } from '../../base/files/make-folder.ts';
 import { statFile } from '../../base/files/untrusted-file.ts';
+import { settlesWithin } from '../../base/settles-within.ts';
 import { type TaskError, TaskLostError, type ForkServer } from './fork-server.ts';
 import type { StdinHolder } from './stdin-holder.ts';
 import { removeFolder, Trash } from '../state/trash.ts';
@@ -140,10 +140,7 @@ export class SparePool {
   async close(): Promise<void> {
     // No new refill may start: it would fill the folder that is being removed.
     this.#isClosed = true;
-    const overdue = new AbortController();
-    const limit = sleep(closeMs, undefined, { signal: overdue.signal }).catch(() => undefined);
-    await Promise.race([Promise.allSettled(this.#refilling.values()), limit]);
-    overdue.abort();
+    await settlesWithin(Promise.allSettled(this.#refilling.values()), closeMs);
     if (statFile(this.#parent) === undefined) return;
     // Renamed first: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
     // FIFO.
