@@ -2,8 +2,8 @@
  * Agents that jobs of this server have installed, below the state directory:
  *
  * ```
- * agents/NAME.json       how to start it: replaced once an installation is complete
- * agents/NAME-XXXXXXXX/  its files; those of the previous installation stay, because an agent may still run from them
+ * agents/NAME.json     how to start it: replaced once an installation is complete
+ * agents/NAME-SUFFIX/  its files; those of the previous installation stay, because an agent may still run from them
  * ```
  * @module
  */

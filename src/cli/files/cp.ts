@@ -2,12 +2,13 @@
  * `sidecar cp`: copies a file to the machine, from it, or on it.
  * @module
  */
+import { basename } from 'node:path';
 import { type FileInfo, ProblemError, type Sidecar } from '../../client/client.ts';
 import { type Command, type Invocation, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
 import { write } from '../io/streams.ts';
-import { localTarget, nameOf, openLocal, writeLocal } from './local-file.ts';
+import { localTarget, openLocal, writeLocal } from './local-file.ts';
 import { type Progress, startProgress } from './progress.ts';
 
 export const command: Command = defineCommand({
@@ -77,7 +78,7 @@ async function open(sidecar: Sidecar, place: Place): Promise<Source> {
 }
 
 async function copy(sidecar: Sidecar, from: Place, to: Place): Promise<void> {
-  const name = from.at === 'stream' ? undefined : nameOf(from.path);
+  const name = from.at === 'stream' ? undefined : basename(from.path);
   const path = await targetOf(sidecar, to, name);
   const { content, sizeBytes, mode } = await open(sidecar, from);
   // Lines of progress would run into what is printed.

@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, realpath, rename, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
 import { CommandError } from '../failure.ts';
 import { newKey } from '../values.ts';
@@ -98,11 +98,6 @@ export async function writeLocal(path: string, content: AsyncIterable<Uint8Array
   } finally {
     for (const signal of endings) process.off(signal, end);
   }
-}
-
-/** The last part of a path. */
-export function nameOf(path: string): string {
-  return basename(path);
 }
 
 async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
