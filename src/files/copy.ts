@@ -5,11 +5,11 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, copyFile, lstat, mkdir, open, readdir, readlink, symlink } from 'node:fs/promises';
 import { holdDirectory } from '../base/files/roots.ts';
+import { guard } from '../base/files/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { mustBeFile } from './info.ts';
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL } = constants;
-const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
 
 export interface Copying {
   /** The path that was asked for, for the message of a failure. */
@@ -54,11 +54,11 @@ async function copyDirectory(
 async function copyOne(from: string | Buffer, to: string | Buffer, { shownPath }: Copying): Promise<void> {
   const path = typeof from === 'string' ? shownPath : `${shownPath}/…/${from.subarray(from.lastIndexOf('/') + 1)}`;
   mustBeFile('copy', path, await lstat(from));
-  const source = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const source = await open(from, O_RDONLY | guard);
   try {
     const stats = await source.stat();
     mustBeFile('copy', path, stats);
-    const target = await open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const target = await open(to, O_WRONLY | O_CREAT | O_EXCL | guard, 0o600);
     try {
       await copyContent(source, target);
       await target.chmod(stats.mode & 0o7777);

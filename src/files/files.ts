@@ -4,7 +4,7 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat, mkdir, readlink, rename, rmdir, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { errorCode } from '../base/error-code.ts';
 import { holdDirectory, type Place, type Roots } from '../base/files/roots.ts';
@@ -20,9 +20,9 @@ import { explained } from './failure.ts';
 import { infoOf } from './info.ts';
 import { listDirectory, type Page } from './list.ts';
 import { Locks } from './lock.ts';
-import { bytesOf, openFile, snapshot, type Snapshot } from './read.ts';
+import { bytesOf, openFile, snapshot, type Snapshot, statAt } from './read.ts';
 import { readText, type TextRange } from './text.ts';
-import { removeAt, temporaryName, Unfinished } from './unfinished.ts';
+import { removeAt, Unfinished } from './unfinished.ts';
 import { Writer, type WriteRequest, type WriteResult } from './write.ts';
 
 /** How long a large directory may take to be deleted. */
@@ -145,7 +145,7 @@ export class Files {
       await lstat(source.path);
       return await explained(action, `${from} to ${to}`, () => this.#roots.at(to, async (target) => {
         mustNotContain(source.realPath, target.realPath);
-        if (!overwrite && await isThere(target)) {
+        if (!overwrite && await statAt(target) !== undefined) {
           throw new ProblemError('file_exists', `Cannot ${action} ${from} to ${to}: there is something already`);
         }
         await act(source, target);
@@ -155,19 +155,10 @@ export class Files {
   }
 
   async #copy(source: Place, target: Place, signal: AbortSignal): Promise<void> {
-    const name = temporaryName();
-    const note = join(dirname(target.realPath), name);
-    this.#unfinished.note(note);
-    const path = target.beside(name);
-    try {
+    await this.#unfinished.beside(target, async (path) => {
       await copyTree(source.path, path, { shownPath: source.realPath, signal });
       await rename(path, target.path);
-    } catch (error) {
-      await removeAt({ ...target, path }).catch(() => undefined);
-      throw error;
-    } finally {
-      this.#unfinished.forget(note);
-    }
+    });
   }
 
   /** @returns the real path of what is gone. @throws ProblemError directory_not_empty … */
@@ -207,16 +198,6 @@ async function made(place: Place, mode: number): Promise<boolean> {
     return true;
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error;
-    return false;
-  }
-}
-
-async function isThere(place: Place): Promise<boolean> {
-  try {
-    await lstat(place.path);
-    return true;
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
     return false;
   }
 }

@@ -2,15 +2,16 @@
  * Reads files for answers.
  * @module
  */
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import type { Place, Roots } from '../base/files/roots.ts';
+import { errorCode } from '../base/error-code.ts';
+import { guard } from '../base/files/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { readSmall, tagOfContent, tagOfStats } from './etag.ts';
 import { explained } from './failure.ts';
 import { mustBeFile } from './info.ts';
 
-const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = constants as Partial<typeof constants>;
 /** Larger pieces are no faster, and wait in memory to be collected. */
 const sentBytes = 2 ** 16;
 
@@ -30,14 +31,23 @@ export interface Snapshot {
 export async function openFile(place: Place): Promise<FileHandle> {
   // Looked at first: to open a device may already do something.
   mustBeFile('read', place.realPath, await lstat(place.path));
-  // O_NONBLOCK: what has become a FIFO meanwhile does not hold up the thread (fifo(7)).
-  const file = await open(place.path, (O_RDONLY ?? 0) | O_NOFOLLOW | O_NONBLOCK);
+  const file = await open(place.path, constants.O_RDONLY | guard);
   try {
     mustBeFile('read', place.realPath, await file.stat());
     return file;
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+/** What is there, a link itself. `undefined`: nothing. @throws the system's error. */
+export async function statAt(place: Place): Promise<BigIntStats | undefined> {
+  try {
+    return await lstat(place.path, { bigint: true });
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return undefined;
   }
 }
 

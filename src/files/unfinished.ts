@@ -63,7 +63,26 @@ export class Unfinished {
     rmSync(this.#noteOf(path), { force: true });
   }
 
-  /** The file stays, to be continued. */
+  /**
+   * Makes a file or directory beside a place, under a name of its own, and removes it unless `act` has moved it away.
+   *
+   * @param act Gets its path.
+   */
+  async beside<T>(place: Place, act: (path: string) => Promise<T>): Promise<T> {
+    const name = temporaryName();
+    const path = place.beside(name);
+    const real = join(dirname(place.realPath), name);
+    this.note(real);
+    try {
+      return await act(path);
+    } finally {
+      const isGone = await removeAt({ ...place, path }).then(() => true, (error) => errorCode(error) === 'ENOENT');
+      if (isGone) this.forget(real);
+      else this.leave(real);
+    }
+  }
+
+  /** The file stays, to be continued or swept. */
   leave(path: string): void {
     this.#inUse.delete(path);
   }

@@ -7,19 +7,19 @@ import { type FileHandle, link, lstat, open, rename, statfs, unlink } from 'node
 import { basename, dirname, join } from 'node:path';
 import type { Place, Roots } from '../base/files/roots.ts';
 import { errorCode } from '../base/error-code.ts';
+import { guard } from '../base/files/untrusted-file.ts';
 import type { FileWritten, UploadProgress } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ContentRange, checkConditions, type Conditions } from './conditions.ts';
 import { copyContent } from './copy.ts';
-import { smallBytes, tagOf, tagOfContent, tagOfStats } from './etag.ts';
+import { smallBytes, tagOf, tagOfStats } from './etag.ts';
 import { explained } from './failure.ts';
 import { mustBeFile } from './info.ts';
 import type { Locks } from './lock.ts';
-import { openFile } from './read.ts';
-import { partsName, temporaryName, type Unfinished } from './unfinished.ts';
+import { openFile, statAt } from './read.ts';
+import { partsName, type Unfinished } from './unfinished.ts';
 
-const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY } = constants;
-const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
+const { O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY } = constants;
 const ownerOnly = 0o600;
 
 export interface WriteRequest extends Conditions {
@@ -41,12 +41,6 @@ export interface WriterContext {
   readonly roots: Roots;
   readonly unfinished: Unfinished;
   readonly locks: Locks;
-}
-
-/** What is at the path before it is written: `undefined`: nothing. */
-interface Target {
-  readonly stats: BigIntStats | undefined;
-  readonly etag: string | undefined;
 }
 
 export class Writer {
@@ -81,20 +75,20 @@ export class Writer {
   }
 
   async #at(place: Place, request: WriteRequest): Promise<WriteResult> {
-    const target = await look(place);
-    checkConditions(place.realPath, target.etag, request);
+    const old = await look(place);
+    await mustMeet(place, old, request);
     await mustFit(place, request.lengthBytes);
     const { range } = request;
     return range === undefined
-      ? await this.#whole(place, target, request)
-      : await this.#context.locks.hold(`${place.realPath}\0parts`, () => this.#part(place, target, request, range));
+      ? await this.#whole(place, old, request)
+      : await this.#context.locks.hold(`${place.realPath}\0parts`, () => this.#part(place, old, request, range));
   }
 
-  async #whole(place: Place, { stats }: Target, request: WriteRequest): Promise<WriteResult> {
-    return this.#beside(place, temporaryName(), async (path) => {
-      const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, firstMode(stats, request));
+  async #whole(place: Place, old: BigIntStats | undefined, request: WriteRequest): Promise<WriteResult> {
+    return this.#context.unfinished.beside(place, async (path) => {
+      const file = await open(path, O_RDWR | O_CREAT | O_EXCL | guard, firstMode(old, request));
       try {
-        if (request.append === true && stats !== undefined) await copyInto(file, place);
+        if (request.append === true && old !== undefined) await copyInto(file, place);
         const start = request.append === true ? (await file.stat()).size : 0;
         await writeAll(file, request.content, start);
         return await this.#finish(place, path, file, request);
@@ -105,13 +99,13 @@ export class Writer {
   }
 
   async #part(
-    place: Place, target: Target, request: WriteRequest, { first, last, size }: ContentRange,
+    place: Place, old: BigIntStats | undefined, request: WriteRequest, { first, last, size }: ContentRange,
   ): Promise<WriteResult> {
     const path = place.beside(partsName(basename(place.realPath)));
     const real = join(dirname(place.realPath), basename(path));
     this.#context.unfinished.note(real);
-    const flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | (first === 0 ? O_CREAT : 0);
-    const file = await open(path, flags, firstMode(target.stats, request)).catch((error: unknown) => {
+    const flags = O_RDWR | guard | (first === 0 ? O_CREAT : 0);
+    const file = await open(path, flags, firstMode(old, request)).catch((error: unknown) => {
       if (errorCode(error) !== 'ENOENT' || first === 0) throw error;
       this.#context.unfinished.forget(real);
       throw wrongOffset(place.realPath, 0);
@@ -133,66 +127,46 @@ export class Writer {
     }
   }
 
-  /** Makes a file beside the place, and removes it unless it has taken the place. */
-  async #beside<T>(place: Place, name: string, act: (path: string) => Promise<T>): Promise<T> {
-    const { unfinished } = this.#context;
-    const path = place.beside(name);
-    const real = join(dirname(place.realPath), name);
-    unfinished.note(real);
-    try {
-      return await act(path);
-    } finally {
-      await unlink(path).catch((error: unknown) => { if (errorCode(error) !== 'ENOENT') throw error; });
-      unfinished.forget(real);
-    }
-  }
-
   /** Syncs the file and gives it the place, if what is there is still what the request expects. */
   async #finish(place: Place, path: string, file: FileHandle, request: WriteRequest): Promise<WriteResult> {
     await file.sync();
     return this.#context.locks.hold(place.realPath, async () => {
-      const target = await look(place);
-      checkConditions(place.realPath, target.etag, request);
-      await takeOver(file, target.stats, request.mode);
+      const old = await look(place);
+      await mustMeet(place, old, request);
+      await takeOver(file, old, request.mode);
       await (request.mustBeNew === true ? linkNew(path, place) : rename(path, place.path));
       await syncDirectory(place);
       const stats = await file.stat({ bigint: true });
       return {
-        isComplete: true, path: place.realPath, sizeBytes: Number(stats.size), etag: await tagAt(place, stats),
-        created: target.stats === undefined,
+        isComplete: true, path: place.realPath, sizeBytes: Number(stats.size), etag: await tagOf(file, stats),
+        created: old === undefined,
       };
     });
   }
 }
 
-async function look(place: Place): Promise<Target> {
-  let stats: BigIntStats;
-  try {
-    stats = await lstat(place.path, { bigint: true });
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
-    return { stats: undefined, etag: undefined };
-  }
-  mustBeFile('write', place.realPath, stats);
-  if (stats.size > smallBytes) return { stats, etag: tagOfStats(stats) };
-  const file = await openFile(place).catch((error: unknown) => {
-    // A file that may be replaced need not be readable: it has no tag that a client could know.
-    if (errorCode(error) === 'EACCES') return undefined;
-    throw error;
-  });
-  if (file === undefined) return { stats, etag: undefined };
-  try {
-    return { stats, etag: await tagOf(file, stats) };
-  } finally {
-    await file.close();
-  }
+/** What is at the path before it is written. `undefined`: nothing. @throws ProblemError not_a_file. */
+async function look(place: Place): Promise<BigIntStats | undefined> {
+  const stats = await statAt(place);
+  if (stats !== undefined) mustBeFile('write', place.realPath, stats);
+  return stats;
 }
 
-/** The tag of the file that was just written there. */
-async function tagAt(place: Place, stats: BigIntStats): Promise<string> {
+/** Reads the old file only where the request asks for its tag. @throws ProblemError file_changed. */
+async function mustMeet(place: Place, stats: BigIntStats | undefined, request: Conditions): Promise<void> {
+  if (request.mustMatch === undefined && request.mustBeNew !== true) return;
+  checkConditions(place.realPath, stats && await tagAt(place, stats), request);
+}
+
+/** `undefined`: the file is small, and may not be read. */
+async function tagAt(place: Place, stats: BigIntStats): Promise<string | undefined> {
   if (stats.size > smallBytes) return tagOfStats(stats);
-  const { etag } = await look(place);
-  return etag ?? tagOfContent(new Uint8Array());
+  const file = await openFile(place).catch((error: unknown) => {
+    // A file that may be replaced need not be readable: it has no tag that a client could know.
+    if (errorCode(error) !== 'EACCES') throw error;
+    return undefined;
+  });
+  return file === undefined ? undefined : await tagOf(file, stats).finally(() => file.close());
 }
 
 /** @throws ProblemError storage_full for content that is longer than the free space. */

@@ -15,9 +15,12 @@ import { basename, dirname } from 'node:path';
 import { errorCode } from '../error-code.ts';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
-// Windows has neither flag. O_NONBLOCK: opening a FIFO does not wait (open(2), fifo(7)); it has no effect on a regular
-// file.
-const guard = ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
+/**
+ * Flags with which no open waits or follows a link. Windows has neither of them. O_NONBLOCK: opening a FIFO does not
+ * wait (open(2), fifo(7)); it has no effect on a regular file.
+ */
+export const guard: number =
+  ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const ownerOnly = 0o600;
 const self = process.geteuid?.();
 const newline = 0x0a;
