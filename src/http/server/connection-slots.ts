@@ -13,6 +13,8 @@ export interface ConnectionSlot {
   isAuthenticated: boolean;
   /** As `performance.now()`: when it connected, or last sent a request. */
   usedAt: number;
+  /** As `performance.now()`: when the server began to read it. Absent: it waits for that. */
+  admittedAt?: number;
   /** Whether the server works on an answer. */
   isBusy: () => boolean;
   /** Whether its first request, which may have the key, waits for its turn: that comes soon, so it is not closed. */
@@ -30,6 +32,10 @@ export interface SlotLimits {
 
 /** A new client is about to send a request: for this long it is closed only when the server is full. */
 const freshMs = 1_000;
+/** What is not read within this time will hardly be: those that come later are read first. */
+const shortMs = 200;
+/** Of those idle longest, how many are looked at for one that is not about to send its first request. */
+const mostLookedAt = 1_024;
 
 export class ConnectionSlots {
   readonly #limits: SlotLimits;
@@ -121,20 +127,30 @@ export class ConnectionSlots {
   }
 
   /**
-   * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
-   * time. One whose first request waits for its turn is closed only where the server is full and there is no other.
+   * Closes the connection that was idle longest, if possible one that has had the time for a request; else the oldest
+   * busy one: an unauthenticated request takes little time. One whose first request waits for its turn is closed only
+   * where the server is full and there is no other.
    */
   #evictFrom(own: ReadonlySet<ConnectionSlot>, minIdleMs: number): void {
+    const now = performance.now();
+    let oldest: ConnectionSlot | undefined;
+    let oldestIdle: ConnectionSlot | undefined;
     let victim: ConnectionSlot | undefined;
+    let looked = 0;
     for (const slot of own) {
       if (slot.isQueued?.() === true) continue;
-      victim ??= slot;
+      oldest ??= slot;
+      looked += 1;
+      if (looked > mostLookedAt) break;
       if (slot.isBusy()) continue;
+      oldestIdle ??= slot;
+      if (isExpected(slot, now)) continue;
       victim = slot;
       break;
     }
+    victim ??= oldestIdle ?? oldest;
     if (victim === undefined && minIdleMs === 0) [victim] = own;
-    if (victim === undefined || performance.now() - victim.usedAt < minIdleMs) return;
+    if (victim === undefined || now - victim.usedAt < minIdleMs) return;
     this.evicted += 1;
     this.release(victim);
     victim.end();
@@ -147,6 +163,11 @@ export class ConnectionSlots {
     this.#all.add(slot);
     if (this.#isCrowd(own)) this.#crowds.add(own);
   }
+}
+
+/** Whether its first request is about to arrive, or about to be read. */
+function isExpected({ admittedAt, usedAt }: ConnectionSlot, now: number): boolean {
+  return admittedAt === undefined ? now - usedAt < shortMs : now - admittedAt < freshMs;
 }
 
 function hasUnqueued(slots: ReadonlySet<ConnectionSlot>): boolean {

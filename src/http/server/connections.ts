@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocketConnection } from '../../websocket/connection.ts';
 import { ClientDisconnected } from '../routing/client-disconnected.ts';
+import { Admission } from './admission.ts';
 import type { Limits } from './limits.ts';
 import { ReadGate } from './read-gate.ts';
 import { type ConnectionSlot, ConnectionSlots } from './connection-slots.ts';
@@ -37,6 +38,8 @@ export interface Connection<T extends ActiveRequest> {
   hasHadTurn: boolean;
   /** Requests on it that wait for their turn: those with a body, and all after one. */
   queuedBodies: number;
+  /** There is no time for what follows on it: the connection is to be destroyed. */
+  isCutOff: boolean;
   /** Its last request, which asked for another protocol than HTTP and did not get it. */
   refusedUpgrade?: IncomingMessage;
   /** How many requests arrived in a row while the previous answer was not sent yet. */
@@ -78,9 +81,10 @@ export class Connections<T extends ActiveRequest> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
   readonly #slots: ConnectionSlots;
-  /** Under TLS: all connections, including those in a handshake, by the client's address and port. */
+  readonly #admission = new Admission();
+  /** Those that waited for admission, and under TLS all, by the client's address and port. */
   readonly #raw = new Map<string, { readonly socket: Socket; readonly slot: ConnectionSlot }>();
-  /** Under TLS: when each running handshake began, by the client's address and port. */
+  /** When those of them arrived that still wait, or are in a handshake, by the client's address and port. */
   readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
   /** Code and reason with which WebSockets are closed. */
@@ -103,6 +107,11 @@ export class Connections<T extends ActiveRequest> {
     return this.#open.size >= this.#limits.usualConnections * pressedShare;
   }
 
+  /** New connections have to wait before they are read. */
+  get areWaiting(): boolean {
+    return this.#admission.waiting > 0;
+  }
+
   /** Most connections are in use: each answer closes its connection. */
   get isCrowded(): boolean {
     const { usualConnections } = this.#limits;
@@ -118,11 +127,12 @@ export class Connections<T extends ActiveRequest> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false,
-      hasHadTurn: false, queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
+      socket, slot, live: new Set(), isRefused: false, isCutOff: false, hasLastAnswer: false, isKnown: false,
+      isReserve: false,       hasHadTurn: false, queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
+    slot.admittedAt ??= performance.now();
     // Node reports an aborted or evicted TLS handshake only once its socket is gone: 'close' may not follow any more.
     if (socket.destroyed) {
       this.#slots.release(slot);
@@ -142,8 +152,23 @@ export class Connections<T extends ActiveRequest> {
     return connection;
   }
 
-  /** Remembers a connection before its TLS handshake, so that {@link destroy} finds it. */
-  addRaw(socket: Socket): void {
+  /**
+   * Admits a connection when there is time for it.
+   *
+   * @param read Begins to read it: an HTTP connection is then to be added.
+   * @param isTls A handshake comes first.
+   */
+  admit(socket: Socket, read: () => void, { isTls }: { readonly isTls: boolean }): void {
+    let slot = isTls ? this.#addRaw(socket) : undefined;
+    const begin = (): void => {
+      if (slot !== undefined) slot.admittedAt = performance.now();
+      read();
+    };
+    this.#admission.admit(socket, begin, () => { slot ??= this.#addRaw(socket); });
+  }
+
+  /** Remembers a connection before it is read, so that {@link destroy} finds it. */
+  #addRaw(socket: Socket): ConnectionSlot {
     const peer = peerOf(socket);
     if (this.isFull) this.makeRoom();
     const slot = this.#enter(socket);
@@ -154,6 +179,7 @@ export class Connections<T extends ActiveRequest> {
       this.#handshakes.delete(peer);
       this.#slots.release(slot);
     });
+    return slot;
   }
 
   /** Records that a request has arrived. */
@@ -163,8 +189,11 @@ export class Connections<T extends ActiveRequest> {
 
   /** Records whether the key on the connection was right. */
   judge(connection: Connection<T>, isRight: boolean): void {
+    if (isRight && !connection.slot.isAuthenticated) {
+      this.#admission.know(connection.slot.source);
+      this.#slots.authenticate(connection.slot);
+    }
     connection.isKnown = isRight;
-    if (isRight) this.#slots.authenticate(connection.slot);
   }
 
   #enter(socket: Socket): ConnectionSlot {

@@ -8,7 +8,6 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import { TimeSlicer } from '../../base/time-slicer.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { wantsWebSocket } from '../../websocket/handshake.ts';
 import type { Authenticator } from '../auth/auth.ts';
 import { hasContent } from '../routing/body.ts';
 import { ClientDisconnected } from '../routing/client-disconnected.ts';
@@ -16,6 +15,7 @@ import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { Gate } from './gate.ts';
 import { type HandlerOptions, handle, tooManyConnections } from './handle.ts';
+import { lastRequests } from './last-request.ts';
 import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, isTooSlow, toProblem, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
@@ -117,11 +117,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const connections = new Connections<Exchange>(limits);
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
-  const server = createNodeServer(limits, tls, (incoming) => mayUpgrade(incoming, connections));
+  const server = createNodeServer(limits, tls, lastRequests(connections));
   const trustedProxies = new Set((options.trustedProxies ?? []).map(sourceOf));
   const gate = new Gate();
   serve(
-    server, tls ? 'secureConnection' : 'connection', gate,
+    server, tls !== undefined, gate,
     { log: options.log, limits, connections, observe }, options.pace ?? new TimeSlicer(),
   );
   return {
@@ -150,7 +150,7 @@ function inAddress(host: string): string {
 }
 
 function serve(
-  server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: ResponseOptions, pace: TimeSlicer,
+  server: Server, isTls: boolean, gate: Gate, to: ResponseOptions, pace: TimeSlicer,
 ): void {
   const { connections, limits: { stallMs } } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
@@ -187,8 +187,7 @@ function serve(
       fail(exchange, error, to);
     }
   };
-  if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
-  server.on(connected, (socket: Socket) => {
+  acceptConnections(server, isTls, connections, (socket) => {
     // Node accepts one connection per turn of the event loop: a request on a new connection would wait for all requests
     // that take turns.
     if (!connections.isPressed) pace.yieldToIo();
@@ -228,37 +227,12 @@ function serve(
   });
 }
 
-/**
- * Whether a request leaves HTTP. Other requests with `Upgrade` are answered as usual, but are the last on their
- * connection: Node has dropped the data after them that came in the same packet.
- */
-function mayUpgrade(incoming: IncomingMessage, connections: Connections<Exchange>): boolean {
-  if (incoming.method === 'CONNECT') return true;
-  const connection = connections.of(incoming.socket);
-  if (connection.isRefused) return false;
-  const { latest } = connection;
-  if (isHandshake(incoming) && (latest === undefined || isWhole(latest.response))) return true;
-  connection.isRefused = true;
-  connection.refusedUpgrade = incoming;
-  return false;
-}
-
-/** Whether nothing more will be written for this response, nor for an earlier one. */
-function isWhole(response: ServerResponse): boolean {
-  return response.writableFinished || (response.writableEnded && response.socket !== null);
-}
-
-/** RFC 6455 §4.1, RFC 9110 §7.8. */
-function isHandshake(incoming: IncomingMessage): boolean {
-  return incoming.method === 'GET' && incoming.httpVersion === '1.1'
-    && !hasContent(incoming) && wantsWebSocket(incoming.headers);
-}
-
 /** Data after a handshake is not a request: an answer that does not open a WebSocket is the last one. */
 function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: ResponseOptions): void {
   // Node has removed its own listener; 'close' follows the error.
   socket.on('error', ignore);
-  const { latest } = to.connections.of(socket);
+  const { latest, isCutOff } = to.connections.of(socket);
+  if (isCutOff) return void socket.destroy();
   const begin = (): void => beginUpgrade(incoming, socket, head, gate, to);
   // The previous answer is complete, and Node detaches the socket once it is sent.
   if (latest !== undefined && latest.response.socket !== null) latest.response.once('finish', begin);
@@ -294,6 +268,25 @@ function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, g
 
 function ignore(): void {
   // The event is handled elsewhere.
+}
+
+/** Reads each new connection once it is admitted. @param accept Called when HTTP begins on it. */
+function acceptConnections(
+  server: Server, isTls: boolean, connections: Connections<Exchange>, accept: (socket: Socket) => void,
+): void {
+  const own = server.listeners('connection');
+  server.removeAllListeners('connection');
+  // An option of net.createServer that http.createServer does not pass on: a connection is not read by itself.
+  Object.assign(server, { pauseOnConnect: true });
+  const read = (socket: Socket): void => {
+    for (const listener of own) Reflect.apply(listener, server, [socket]);
+    // TLS reads by itself, and emits 'secureConnection' after the handshake.
+    if (isTls) return;
+    accept(socket);
+    socket.resume();
+  };
+  server.on('connection', (socket: Socket) => connections.admit(socket, () => read(socket), { isTls }));
+  if (isTls) server.on('secureConnection', accept);
 }
 
 function accept(socket: Socket, to: ResponseOptions): void {

@@ -21,11 +21,11 @@ const lastWordsMs = 500;
 /** How long destroyed connections may take to be gone. */
 const goneMs = 2_000;
 
-/** @param mayUpgrade Whether a request for another protocol is emitted as 'upgrade'; any other is emitted as usual. */
-export function createNodeServer(
-  limits: Limits, tls: TlsOptions | undefined, mayUpgrade: (incoming: IncomingMessage) => boolean,
-): Server {
-  const options = { ...serverOptions(limits), IncomingMessage: messageThatAsks(mayUpgrade) };
+/** Whether nothing after a request is read as HTTP: it is emitted as 'upgrade', with what has arrived after it. */
+export type IsLast = (incoming: IncomingMessage, asksToUpgrade: boolean) => boolean;
+
+export function createNodeServer(limits: Limits, tls: TlsOptions | undefined, isLast: IsLast): Server {
+  const options = { ...serverOptions(limits), IncomingMessage: messageThatAsks(isLast) };
   const server = tls ? tlsServer({ ...options, ...tls, handshakeTimeout: limits.headersMs }) : createServer(options);
   harden(server, limits);
   return server;
@@ -74,20 +74,21 @@ export async function closeNodeServer<T extends ActiveRequest>(
 
 /**
  * Node reads `upgrade` of a request to see whether it leaves HTTP, and a listener for 'upgrade' gets all that do: but
- * clients that offer h2c, as curl may, need an ordinary answer (RFC 9110 §7.8). Node 24 has an option for it.
+ * clients that offer h2c, as curl may, need an ordinary answer (RFC 9110 §7.8). Node 24 has an option for it. It is also
+ * the only way to stop Node in the middle of a packet: a single one holds requests by the hundred.
  */
-function messageThatAsks(mayUpgrade: (incoming: IncomingMessage) => boolean): typeof IncomingMessage {
+function messageThatAsks(isLast: IsLast): typeof IncomingMessage {
   return class extends IncomingMessage {
-    declare private asked: boolean | null;
+    declare private asks: boolean | null;
     /** Decided once, when its headers are complete: the state of its connection changes later. */
     declare private judgement: boolean | undefined;
 
     set upgrade(asks: boolean | null) {
-      this.asked = asks;
+      this.asks = asks;
     }
 
     get upgrade(): boolean | null {
-      return this.asked === true ? this.judgement ??= mayUpgrade(this) : this.asked;
+      return this.asks === null ? null : this.judgement ??= isLast(this, this.asks);
     }
   };
 }
