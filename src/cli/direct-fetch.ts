@@ -7,7 +7,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:h
 import type { Socket } from 'node:net';
 import { errorCode } from '../base/error-code.ts';
 import { onAbort } from '../base/abort.ts';
-import type { Answer, Fetch } from '../client/transport/transport.ts';
+import type { Answer, Fetch, SentStream } from '../client/transport/transport.ts';
 
 /** Milliseconds after which an idle connection is not used again: the server may be about to close it. */
 const idleMs = 1000;
@@ -20,7 +20,8 @@ const agent = new Agent({ keepAlive: true, timeout: idleMs });
 export const directFetch: Fetch = (address, { method, headers, body, signal }) => new Promise((resolve, reject) => {
   const sent = typeof body === 'string' ? Buffer.from(body) : body;
   const outgoing = request(address, { agent, method, headers });
-  if (sent !== undefined || method !== 'GET') outgoing.setHeader('Content-Length', sent?.length ?? 0);
+  const isWhole = sent === undefined || sent instanceof Uint8Array;
+  if (isWhole && (sent !== undefined || method !== 'GET')) outgoing.setHeader('Content-Length', sent?.length ?? 0);
   const stopListening = onAbort(signal, () => {
     // With a reason, Node emits it on a socket that has no listener any more, where the answer has just ended.
     reject(signal.reason as Error);
@@ -31,10 +32,31 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   outgoing.on('error', (error) => reject(toFetchError(error))).on('response', (incoming) => {
     // After its end the connection may belong to another request.
     incoming.once('end', stopListening);
+    // An answer that does not wait for the end of the body is a failure: the rest is of no use.
+    incoming.once('end', () => { if (!outgoing.writableEnded) outgoing.destroy(); });
     resolve(toResponse(incoming));
   });
-  outgoing.end(sent);
+  if (isWhole) outgoing.end(sent);
+  else void send(outgoing, sent).catch((error: Error) => void outgoing.destroy(error));
 });
+
+async function send(outgoing: ClientRequest, body: SentStream): Promise<void> {
+  for await (const piece of body as AsyncIterable<Uint8Array>) {
+    if (outgoing.destroyed) return;
+    if (!outgoing.write(piece)) await roomOf(outgoing);
+  }
+  outgoing.end();
+}
+
+function roomOf(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      outgoing.off('drain', done).off('close', done);
+      resolve();
+    };
+    outgoing.once('drain', done).once('close', done);
+  });
+}
 
 function limitConnecting(socket: Socket, outgoing: ClientRequest): void {
   if (!socket.connecting) return;
@@ -63,6 +85,7 @@ function toResponse(incoming: IncomingMessage): Answer {
     ok: status >= 200 && status < 300,
     status,
     headers: { get: (name) => headers[name]?.toString() ?? null },
+    trailers: { get: (name) => incoming.trailers[name.toLowerCase()] ?? null },
     body: {
       cancel,
       getReader: () => {

@@ -44,7 +44,9 @@ export {
 } from './files.ts';
 export type { FileContent } from './transfer/content.ts';
 export type { ByteRange, FileBytes } from './transfer/download.ts';
+export type { ArchiveOptions, UnpackOptions } from './transfer/archive.ts';
 export type { WriteOptions } from './transfer/upload.ts';
+export type { ArchiveFormat, ArchiveUnpacked } from '../protocol/files/archive.ts';
 export type {
   FileEdit, FileEdited, FileInfo, FileList, FileText, FileType, FileWritten, TextEncoding, TextLine,
 } from '../protocol/files.ts';

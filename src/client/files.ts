@@ -9,12 +9,14 @@ import type {
   FileEdit, FileEdited, FileInfo, FileList, FileText, FileWritten,
 } from '../protocol/files.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
+import type { ArchiveUnpacked } from '../protocol/files/archive.ts';
+import { type ArchiveOptions, download, type UnpackOptions, uploadArchive } from './transfer/archive.ts';
 import type { FileContent } from './transfer/content.ts';
 import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
 import { flag, upload, type WriteOptions } from './transfer/upload.ts';
 import { call, callOf, confirmDeletion, keyed } from './transport/call.ts';
 import { open } from './transport/request.ts';
-import type { Transport } from './transport/transport.ts';
+import type { SentStream, Transport } from './transport/transport.ts';
 
 export interface ReadOptions extends Cancellable {
   /** Only these bytes; `last` is inclusive, and by default the last one there is. */
@@ -199,5 +201,26 @@ export class Files {
   ): Promise<void> {
     const holdMs = recursive === true ? largeHoldMs : 0;
     await confirmDeletion(this.#transport, deleteFile, { query: { path, recursive: flag(recursive) }, holdMs, signal });
+  }
+
+  /**
+   * A directory or a file as a tar archive, as it arrives. A failure in the middle fails the stream: what was read is
+   * then no archive.
+   *
+   * @throws ProblemError `file_not_found`, `not_a_file`, `path_not_allowed`, `not_supported` …
+   */
+  archive(path: string, options: ArchiveOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return download(this.#transport, path, options);
+  }
+
+  /**
+   * Unpacks an archive, tar or tar.gz, into a directory: a new one comes as a whole, in one that is there files are
+   * replaced one by one. It is sent once: after a failure nothing is tried again.
+   *
+   * @throws ProblemError `invalid_request` for what is no complete archive, or has something in it that is not
+   *   unpacked; `payload_too_large`, `storage_full`, `file_exists`, `not_a_file`, `path_not_allowed` …
+   */
+  unpack(path: string, content: SentStream, options: UnpackOptions = {}): Promise<ArchiveUnpacked> {
+    return uploadArchive(this.#transport, path, content, options);
   }
 }

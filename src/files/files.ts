@@ -13,6 +13,7 @@ import type {
   EditRequest, FileEdited, FileInfo, FileList, FileText, MkdirRequest, MoveRequest,
 } from '../protocol/files.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { Archives } from './archive/archives.ts';
 import { copyTree, mustNotContain } from './copy.ts';
 import { editFile } from './edit/edit-file.ts';
 import { tagOf } from './etag.ts';
@@ -37,6 +38,7 @@ export interface FilesOptions {
 export class Files {
   /** The answers to requests with an Idempotency-Key. */
   readonly answers: BoundedAnswers;
+  readonly archives: Archives;
   readonly #roots: Roots;
   readonly #writer: Writer;
   readonly #unfinished: Unfinished;
@@ -46,6 +48,7 @@ export class Files {
     const folder = join(stateDir, 'files');
     this.answers = new BoundedAnswers(folder);
     this.#unfinished = new Unfinished(folder, log);
+    this.archives = new Archives({ roots, unfinished: this.#unfinished, log });
     this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: new Locks() });
   }
 

@@ -15,6 +15,7 @@ import { matchesTag } from '../http/routing/conditional.ts';
 import { type ByteRange, parseRange } from '../http/routing/range.ts';
 import { empty, json, type Reply, type ReplyHeaders, stream } from '../http/routing/reply.ts';
 import { bind, type Request, type Route } from '../http/routing/route.ts';
+import { archiveRoutes } from './archive/routes.ts';
 import { conditionsOf, contentRangeOf } from './conditions.ts';
 import type { Files } from './files.ts';
 import type { Snapshot } from './read.ts';
@@ -46,6 +47,7 @@ export function fileRoutes(files: () => Files): Route[] {
     }))),
     bind(copyFile, async (request) => json(200, await once(files(), copyFile, request, () =>
       files().copy(request.body, request.signal)))),
+    ...archiveRoutes(() => files().archives),
   ];
 }
 

@@ -11,7 +11,7 @@ import { count, list, maybe, only, orNull, seconds, shape, string, word } from '
 /** PATH_MAX of limits.h. */
 const path = text({ min: 1, max: 4096 });
 const relative = 'Absolute, or relative to the working directory of the server.';
-const anyPath = described(`${relative} Links are followed.`, path);
+export const anyPath: Parser<string> = described(`${relative} Links are followed.`, path);
 const ownPath = described(`${relative} A link itself is meant.`, path);
 const mode = described(
   'The permissions in octal, such as 0644. Default: those of the file that is replaced, else what the umask leaves.',

@@ -6,7 +6,7 @@ import { isAbsolute, resolve } from 'node:path';
 import {
   type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds,
 } from '../../protocol/agents/permission-policy.ts';
-import { glob, inCommand, inName, inText } from './glob.ts';
+import { glob, inCommand, inName, inText } from '../../base/text/glob.ts';
 import { wideCommands } from './wide-command.ts';
 
 export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';

@@ -1,25 +1,33 @@
 /**
- * `sidecar cp`: copies a file to the machine, from it, or on it.
+ * `sidecar cp`: copies files and directories to the machine, from it, or on it.
  * @module
  */
 import { basename } from 'node:path';
-import { type FileInfo, ProblemError, type Sidecar } from '../../client/client.ts';
-import { type Command, type Invocation, connectionSettings, defineCommand } from '../command.ts';
+import type { Sidecar } from '../../client/client.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { CommandError, UsageError, exitCodes } from '../failure.ts';
+import { UsageError, exitCodes } from '../failure.ts';
 import { write } from '../io/streams.ts';
+import { copyTree, needsRecursion } from './copy-tree.ts';
 import { localTarget, openLocal, writeLocal } from './local-file.ts';
+import { isDirectoryHere } from './local-file.ts';
+import { type Place, placeOf, statIfThere } from './place.ts';
 import { type Progress, startProgress } from './progress.ts';
+
+const options = {
+  'recursive': { type: 'boolean', short: 'r', description: 'Copy a directory with all that is in it' },
+  'all-links': { type: 'boolean', description: 'With -r: also links that lead out of the directory' },
+} as const;
 
 export const command: Command = defineCommand({
   name: 'cp',
-  summary: 'Copy a file to the machine, or from it',
-  usage: ['cp [flags] FROM TO'],
+  summary: 'Copy files and directories to the machine, or from it',
+  usage: ['cp [-r] [flags] FROM TO'],
   about: `:PATH is a file of the machine: absolute, or relative to the working directory of the server. Any other path
 is one of here (./:x where it begins with a colon), and - is stdin or stdout. Where TO is a directory, or ends in a
 slash, the file keeps its name in it. The permissions are kept, but for setuid and setgid. There is the old file or the
 new one, never a part of it. Directories are not copied: pack them with tar.`,
-  options: {},
+  options,
   settings: connectionSettings,
   arity: { min: 2, max: 2 },
   examples: [
@@ -28,13 +36,12 @@ new one, never a part of it. Directories are not copied: pack them with tar.`,
     { line: 'tar -cz src | sidecar cp - :/tmp/src.tgz', what: 'what a program writes' },
     { line: 'sidecar cp :/tmp/dump.gz - | zcat', what: 'to what reads it' },
     { line: 'sidecar cp :app.conf :app.conf.old', what: 'on the machine' },
+    { line: 'sidecar cp -r src :/srv/app', what: 'a directory, which becomes /srv/app, or /srv/app/src' },
+    { line: 'sidecar cp -r :/srv/app/. app', what: 'from the machine, what is in the directory' },
+    { line: 'sidecar cp -r :/srv/app - | gzip >app.tgz', what: 'as an archive' },
   ],
   run,
 });
-
-type Place =
-  | { readonly at: 'machine' | 'here'; readonly path: string }
-  | { readonly at: 'stream' };
 
 interface Source {
   readonly content: AsyncIterable<Uint8Array>;
@@ -48,31 +55,34 @@ const partBytes = 8 * 2 ** 20;
 /** What a copy keeps: who runs it must not be given by a copy (setuid). */
 const permissionBits = 0o777;
 
-async function run({ args: [from = '', to = ''], config }: Invocation<object>): Promise<number> {
+async function run(
+  { values, args: [from = '', to = ''], config }: Invocation<Values<typeof options>>,
+): Promise<number> {
   const [source, target] = [placeOf(from), placeOf(to)];
   if (source.at !== 'machine' && target.at !== 'machine') {
     throw new UsageError('Give a file of the machine as :PATH, as FROM or as TO', 'cp');
   }
   const { sidecar } = await connect(config);
+  const isArchive = source.at === 'stream' && values.recursive === true;
+  if (isArchive || await isDirectory(sidecar, source)) {
+    if (source.at !== 'stream' && values.recursive !== true) throw needsRecursion(source);
+    return copyTree(sidecar, source, target, { allLinks: values['all-links'] === true });
+  }
   await copy(sidecar, source, target);
   return exitCodes.ok;
 }
 
-function placeOf(word: string): Place {
-  if (word === '-') return { at: 'stream' };
-  return word.startsWith(':') ? { at: 'machine', path: word.slice(1) || '.' } : { at: 'here', path: word };
+async function isDirectory(sidecar: Sidecar, place: Place): Promise<boolean> {
+  if (place.at === 'stream') return false;
+  if (place.at === 'here') return isDirectoryHere(place.path);
+  return (await sidecar.files.stat(place.path, { follow: true })).type === 'directory';
 }
 
 async function open(sidecar: Sidecar, place: Place): Promise<Source> {
   if (place.at === 'stream') return { content: process.stdin };
   const { path } = place;
   if (place.at === 'here') return openLocal(path);
-  const { type, mode } = await sidecar.files.stat(path, { follow: true });
-  if (type === 'directory') {
-    throw new CommandError(`Cannot copy :${path}: it is a directory, and cp copies single files`, {
-      hint: 'Pack it: sidecar exec -- tar -C DIR -cz . >dir.tgz',
-    });
-  }
+  const { mode } = await sidecar.files.stat(path, { follow: true });
   const { body, sizeBytes } = await sidecar.files.read(path);
   return { content: body, sizeBytes, mode: Number.parseInt(mode, 8) };
 }
@@ -107,15 +117,6 @@ async function targetOf(sidecar: Sidecar, to: Place, name: string | undefined): 
   if (!path.endsWith('/') && (await statIfThere(sidecar, path))?.type !== 'directory') return path;
   if (name === undefined) throw new UsageError(`Name the file in :${path}, as stdin has no name`, 'cp');
   return `${path.replace(/\/+$/, '')}/${name}`;
-}
-
-async function statIfThere(sidecar: Sidecar, path: string): Promise<FileInfo | undefined> {
-  try {
-    return await sidecar.files.stat(path, { follow: true });
-  } catch (error) {
-    if (!(error instanceof ProblemError) || error.code !== 'file_not_found') throw error;
-    return undefined;
-  }
 }
 
 const silent: Progress = { update: () => undefined, end: () => undefined };

@@ -21,6 +21,11 @@ export interface LocalSource {
   readonly mode: number | undefined;
 }
 
+/** Whether there is a directory. */
+export async function isDirectoryHere(path: string): Promise<boolean> {
+  return explained('read', path, async () => (await statIfThere(path))?.isDirectory() === true);
+}
+
 /** @throws CommandError for a directory, and for what cannot be read. */
 export async function openLocal(path: string): Promise<LocalSource> {
   return explained('read', path, async () => {

@@ -76,7 +76,7 @@ export function enlarged(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8A
 }
 
 /** Not every browser iterates over streams. */
-async function* piecesOf(
+export async function* piecesOf(
   content: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (Symbol.asyncIterator in content) return yield* content;

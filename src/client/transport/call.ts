@@ -15,7 +15,7 @@ type QueryValue = string | number | boolean | readonly string[] | undefined;
 export interface CallOptions<Query = unknown>
   extends Pick<Call, 'headers' | 'idempotencyKey' | 'isRepeatable' | 'holdMs' | 'persistMs' | 'signal'> {
   readonly query?: { readonly [K in keyof Query]?: QueryValue };
-  /** Sent as JSON, bytes as they are. */
+  /** Sent as JSON, bytes and streams as they are. */
   readonly body?: object;
 }
 
@@ -38,7 +38,9 @@ export function callOf<P extends string, Query>(endpoint: Endpoint<P, Query>, op
 }
 
 function sentBody(body: object | undefined): Call['body'] {
-  if (body === undefined || isBytes(body)) return body;
+  if (body === undefined || isBytes(body) || Symbol.asyncIterator in body || 'getReader' in body) {
+    return body as Call['body'];
+  }
   return JSON.stringify(body);
 }
 

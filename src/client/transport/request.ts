@@ -5,7 +5,7 @@
 import { defined } from '../../base/defined.ts';
 import type { Method } from '../../protocol/endpoint.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { Answer, Transport, Sent } from './transport.ts';
+import type { Answer, Transport, Sent, SentStream } from './transport.ts';
 import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
 import { backoffMs, pause, type Scope, scope } from './pause.ts';
 
@@ -16,7 +16,8 @@ export interface Call {
   /** `undefined` leaves a parameter out; a list repeats it. */
   readonly query?: { readonly [name: string]: string | number | boolean | readonly string[] | undefined };
   readonly headers?: { readonly [name: string]: string };
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** A stream is sent once: nothing is tried again. */
+  readonly body?: string | Uint8Array<ArrayBuffer> | SentStream;
   /** The same key and body give the first answer again: with a key a POST is safe to repeat. */
   readonly idempotencyKey?: string;
   /** Whether sending it twice has the effect of once. Default: not of a POST or PATCH without a key. */
@@ -37,7 +38,7 @@ export interface Call {
 export type Reader<T> = (response: Answer, attempt: number) => Promise<T>;
 
 /** Options that browsers and Node both understand; redirects are refused, as they would send the key elsewhere. */
-export function requestInit(transport: Transport, call: Call, signal: AbortSignal): RequestInit & Sent {
+export function requestInit(transport: Transport, call: Call, signal: AbortSignal): Init {
   const headers: { [name: string]: string } = { Accept: 'application/json', ...call.headers };
   if (transport.key !== undefined) headers['Authorization'] = `Bearer ${transport.key}`;
   if (call.idempotencyKey !== undefined) headers['Idempotency-Key'] = call.idempotencyKey;
@@ -51,7 +52,15 @@ export function requestInit(transport: Transport, call: Call, signal: AbortSigna
     credentials: 'omit',
     ...browserOnly,
     ...defined({ body: call.body }),
+    ...(isStream(call.body) ? { duplex: 'half' as const } : {}),
   };
+}
+
+/** The types of `fetch` lack streams that are not of the Web, which Node takes, and `duplex`. */
+type Init = Omit<RequestInit, 'body'> & Sent & { readonly duplex?: 'half' };
+
+export function isStream(body: Call['body']): body is SentStream {
+  return typeof body === 'object' && !(body instanceof Uint8Array);
 }
 
 /** The types of Node 20 lack this option. An answer out of a browser's cache would hide what the job does. */
@@ -117,6 +126,7 @@ async function retrying<T>(
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (!(error instanceof ProblemError)) throw error;
+      if (isStream(call.body)) throw error;
       const isPatient = attempt + 1 < transport.retry.attempts
         || performance.now() - startedAtMs < (call.persistMs ?? 0);
       const delayMs = isPatient ? retryDelayMs(error, call, attempt, transport) : undefined;

@@ -48,13 +48,18 @@ export type Fetch = (address: string, init: RequestInit & Sent) => Promise<Answe
 export interface Sent {
   readonly method: string;
   readonly headers: { readonly [name: string]: string };
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly body?: string | Uint8Array<ArrayBuffer> | SentStream;
   readonly signal: AbortSignal;
 }
+
+/** A body that is sent as it is made; browsers know only the stream. */
+export type SentStream = AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
 
 /** The part of a `Response` that is used. */
 export interface Answer extends Pick<Response, 'ok' | 'status' | 'text' | 'arrayBuffer'> {
   readonly headers: { get(name: string): string | null };
+  /** The fields behind the body, once that has ended. `fetch` does not tell them. */
+  readonly trailers?: { get(name: string): string | null };
   readonly body: {
     getReader(): {
       read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>; cancel(): Promise<void>

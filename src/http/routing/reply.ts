@@ -11,6 +11,8 @@ export type ReplyHeaders = { readonly [name: string]: string | number };
 export interface Sink {
   /** Resolves when there is room for more; rejects once the client has left. */
   write(chunk: Uint8Array | string): Promise<void>;
+  /** A field behind the last byte (RFC 9110 §6.5). The header `Trailer` announces it. Not with a `Content-Length`. */
+  trailer(name: string, value: string): void;
   /** Aborts when the client leaves or the server closes. */
   readonly signal: AbortSignal;
 }

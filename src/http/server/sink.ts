@@ -12,6 +12,9 @@ export function createSink(response: ServerResponse, signal: AbortSignal): Sink 
   let room: Promise<void> | undefined;
   return {
     signal,
+    trailer(name, value) {
+      response.addTrailers({ [name]: value });
+    },
     write(chunk) {
       if (signal.aborted) return Promise.reject(signal.reason as Error);
       if (chunk.length === 0 || response.write(chunk)) return written;

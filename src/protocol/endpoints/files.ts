@@ -8,6 +8,7 @@ import {
   listQuery, mkdirRequest, moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress,
   writeQuery,
 } from '../files.ts';
+import { archiveUnpacked, packQuery, unpackQuery } from '../files/archive.ts';
 import type { Parser } from '../../base/parse.ts';
 
 const always = ['file_not_found', 'path_not_allowed', 'file_unusable'] as const;
@@ -124,4 +125,29 @@ export const copyFile = endpoint('POST', '/files/copy', {
   isIdempotent: true,
   answers: { 200: { description: 'The copy is there', body: fileInfo } },
   problems: [...always, 'not_a_file', 'file_exists', 'directory_not_empty', 'storage_full'],
+});
+
+export const packFiles = endpoint('GET', '/files/archive', {
+  summary: 'A directory or a file as a tar archive',
+  description: 'As a stream. The trailer X-Archive-Status ends it: complete, or changed and what changed while it was '
+    + 'read. Where tar fails, the connection breaks off: what arrived is no archive. FIFOs and '
+    + 'devices are in it, too, but PUT does not unpack them.',
+  query: packQuery,
+  answers: { 200: { description: 'The archive; application/gzip for tar.gz', type: 'application/x-tar' } },
+  problems: [...always, 'not_a_file', 'not_supported'],
+});
+
+export const unpackFiles = endpoint('PUT', '/files/archive', {
+  summary: 'Unpacks a tar archive into a directory',
+  description: 'The body is tar or tar.gz. It is unpacked beside the directory and looked at first: files, directories '
+    + 'and links that stay within the directory, nothing else. A new directory then comes in one step; in one that is '
+    + 'there each file is replaced in one step, and what the archive does not have stays. Owners are not kept, nor '
+    + 'setuid and setgid.',
+  query: unpackQuery,
+  body: 'stream',
+  answers: {
+    200: { description: 'It is in the directory', body: archiveUnpacked },
+    201: { description: 'The directory is new', body: archiveUnpacked },
+  },
+  problems: [...always, 'not_a_file', 'file_exists', 'directory_not_empty', 'storage_full', 'not_supported'],
 });

@@ -55,7 +55,7 @@ test('jsonList() writes a list of any length, and makes no more of it than is ta
     ahead = Math.max(ahead, made - Math.floor(taken / item.length));
     taken += chunk.length;
   };
-  await reply.write({ signal: new AbortController().signal, write });
+  await reply.write({ signal: new AbortController().signal, write, trailer: assert.fail });
   assert.equal(taken, 600 * (item.length + 3) + 1);
   assert.ok(ahead <= 3, `${ahead} items were ahead`);
 });
@@ -67,7 +67,7 @@ test('jsonList() writes valid JSON in one piece or many', async () => {
     const reply = await jsonList(200, items());
     let text = reply.type === 'text' ? reply.text : '';
     if (reply.type === 'stream') {
-      await reply.write({ signal: new AbortController().signal, write: async (chunk) => { text += String(chunk); } });
+      await reply.write({ signal: new AbortController().signal, write: async (chunk) => { text += String(chunk); }, trailer: assert.fail });
     }
     assert.deepEqual(JSON.parse(String(text)), all);
     assert.equal(reply.type, count === 1000 ? 'stream' : 'text');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Alphabet, glob, inCommand, inName, inText } from '../../../src/agents/permissions/glob.ts';
+import { type Alphabet, glob, inCommand, inName, inText } from '../../../src/base/text/glob.ts';
 
 const rows: readonly (readonly [pattern: string, alphabet: Alphabet, fits: readonly string[], others: readonly string[]])[] = [
   ['', inText, [''], ['a']],

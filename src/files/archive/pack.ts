@@ -1,0 +1,98 @@
+/**
+ * Packs a directory or a file into an archive, as a stream.
+ * @module
+ */
+import { lstat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { pipeline, type Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { onAbort } from '../../base/abort.ts';
+import { holdDirectory, type Place, type Roots } from '../../base/files/roots.ts';
+import type { ArchiveFormat } from '../../protocol/files/archive.ts';
+import { ProblemError } from '../../protocol/problem.ts';
+import { explained } from '../failure.ts';
+import { mustBeFile } from '../info.ts';
+import { namesBelow, selected } from './select.ts';
+import { flavour, startTar, type Flavour, type Tar } from './tar.ts';
+
+export interface PackOptions {
+  readonly format: ArchiveFormat;
+  /** Only what matches one of them; none: everything. */
+  readonly globs: readonly string[];
+}
+
+/** How much of a tree may be named at once to select from it. */
+const gnuFormat = ['--format=posix', '--pax-option=delete=atime,delete=ctime'];
+
+/** Names what an archive of a path is called. @throws ProblemError file_not_found, path_not_allowed, not_a_file. */
+export function archiveName(roots: Roots, path: string): Promise<string> {
+  return explained('pack', path, () => roots.at(path, async (place) => {
+    await flavour();
+    await sourceOf(place);
+    return basename(place.realPath) || 'root';
+  }));
+}
+
+/**
+ * The bytes of an archive. tar ends with the reader.
+ *
+ * @param signal Aborts when the reader leaves.
+ * @returns once all was read: what changed while it was read; `undefined`: nothing.
+ * @throws ProblemError file_unusable where tar failed: what was read so far is no archive.
+ */
+export async function* pack(
+  roots: Roots, path: string, { format, globs }: PackOptions, signal: AbortSignal,
+): AsyncGenerator<Buffer, string | undefined> {
+  const kind = await flavour();
+  const tar = await explained('pack', path, () => roots.at(path, (place) => start(place, kind, globs, signal)));
+  const stop = onAbort(signal, tar.kill);
+  try {
+    const stdout = tar.stdout as Readable;
+    const bytes = format === 'tar' ? stdout : pipeline(stdout, createGzip(), () => undefined);
+    for await (const piece of bytes) yield piece as Buffer;
+    const { exitCode, said } = await tar.ended;
+    signal.throwIfAborted();
+    // GNU tar, "Return value": 1 where a file changed while it was read.
+    if (exitCode === 0) return undefined;
+    if (exitCode === 1 && kind === 'gnu') return said[0] ?? 'some files changed';
+    throw new ProblemError('file_unusable', `Cannot pack ${path}: ${said[0] ?? `tar ended with ${exitCode}`}`);
+  } finally {
+    stop();
+    tar.kill();
+  }
+}
+
+interface Source {
+  /** Of the directory from which tar starts. */
+  readonly directory: string;
+  readonly name: string;
+}
+
+async function sourceOf(place: Place): Promise<Source> {
+  const stats = await lstat(place.path);
+  if (stats.isDirectory()) return { directory: place.path, name: '.' };
+  mustBeFile('pack', place.realPath, stats);
+  return { directory: place.beside('.'), name: `./${basename(place.realPath)}` };
+}
+
+async function start(place: Place, kind: Flavour, globs: readonly string[], signal: AbortSignal): Promise<Tar> {
+  const { directory, name } = await sourceOf(place);
+  const held = await holdDirectory(directory);
+  try {
+    const args = ['-c', '-f', '-', ...(kind === 'gnu' ? gnuFormat : [])];
+    if (globs.length === 0 || name !== '.') {
+      return startTar([...args, '--', name], { cwd: held.path, givesOutput: true });
+    }
+    const names = selected(await namesBelow(held.path, signal), globs);
+    return packNames([...args], names, held.path);
+  } finally {
+    await held.close();
+  }
+}
+
+/** @param names Below `cwd`, in latin1; nothing that is in them is added. */
+export function packNames(args: readonly string[], names: Iterable<string>, cwd: string): Tar {
+  const tar = startTar([...args, '--no-recursion', '--null', '-T', '-'], { cwd, takesInput: true, givesOutput: true });
+  tar.stdin?.end(Buffer.from(Array.from(names, (name) => `./${name}\0`).join(''), 'latin1'));
+  return tar;
+}
