@@ -1,7 +1,8 @@
 /** Files through kill -9: the old one or the new one, and nothing beside them. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -51,6 +52,26 @@ test('a server that is killed while it writes leaves the old file or the new one
   }
   t.diagnostic([...seen].join(', '));
   assert.equal((await ask(server, `PUT /files?path=${encodeURIComponent(path)}`, { body: Buffer.from('z') })).status, 200);
+});
+
+test('a server that is killed while it unpacks an archive leaves nothing of it', { skip: process.platform === 'win32' }, async (t) => {
+  const server = await spawnServer(t);
+  const [folder, from] = [temporaryFolder(t), temporaryFolder(t)];
+  mkdirSync(join(folder, 'there'));
+  writeFileSync(join(folder, 'there', 'f'), 'old');
+  writeFileSync(join(from, 'f'), contentOf('a'));
+  const archive = execFileSync('tar', ['-c', '-C', from, '.'], { maxBuffer: 2 * sizeBytes });
+  for (const name of ['new', 'there']) {
+    const sent = request(new URL(`/files/archive?path=${encodeURIComponent(join(folder, name))}`, server.url), {
+      method: 'PUT', headers: { 'X-API-Key': server.key },
+    }).on('error', () => undefined);
+    sent.write(archive.subarray(0, sizeBytes / 2));
+    await until(() => [folder, join(folder, 'there')].some((one) => readdirSync(one).some((entry) => entry.startsWith('.'))), { what: 'it is unpacked' });
+    await server.kill9();
+    await server.restart();
+    await until(() => readdirSync(folder).length === 1 && readdirSync(join(folder, 'there')).length === 1, { what: 'nothing of it is left' });
+    assert.equal(readFileSync(join(folder, 'there', 'f'), 'utf8'), 'old');
+  }
 });
 
 test('an upload in parts is continued by the next server', async (t) => {

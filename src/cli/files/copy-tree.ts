@@ -6,7 +6,7 @@ import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Sidecar } from '../../client/client.ts';
 import { errorCode } from '../../base/error-code.ts';
-import { CommandError, UsageError, exitCodes } from '../failure.ts';
+import { CommandError, exitCodes } from '../failure.ts';
 import { printMessage } from '../io/print.ts';
 import { write } from '../io/streams.ts';
 import { localArchives } from './local-archives.ts';
@@ -103,7 +103,7 @@ async function statHere(path: string): Promise<Awaited<ReturnType<typeof stat>> 
 const headerBytes = 1536;
 const blockBytes = 512;
 
-/** How long the archive will be, for the progress. `undefined`: it is not known, or shown to nobody. */
+/** How long the archive will be, for the progress. `undefined`: unknown, or not shown. */
 async function estimate(sidecar: Sidecar, from: Place): Promise<number | undefined> {
   if (!process.stderr.isTTY || from.at === 'stream') return undefined;
   let total = 0;
@@ -145,6 +145,8 @@ async function* watched(
 }
 
 /** Refuses a directory without `-r`. */
-export function needsRecursion(from: NamedPlace): UsageError {
-  return new UsageError(`Cannot copy ${wordOf(from)}: it is a directory; give -r to copy all that is in it`, 'cp');
+export function needsRecursion(from: NamedPlace): CommandError {
+  return new CommandError(`Cannot copy ${wordOf(from)}: it is a directory, which needs -r`, {
+    hint: `Copy all that is in it: sidecar cp -r ${wordOf(from)} …`,
+  });
 }

@@ -63,7 +63,7 @@ export async function lookAt(
 
 /**
  * Whether a link may lead out of the directory that it was looked at from. `..` is accepted only where a target begins:
- * behind a name, which may be a link, it leads nobody knows where.
+ * behind a name, which may be a link, it may lead anywhere.
  *
  * @param path Of the link: `./a/b`.
  */

@@ -21,7 +21,7 @@ export interface PackOptions {
   readonly globs: readonly string[];
 }
 
-/** How much of a tree may be named at once to select from it. */
+/** Times to the fraction of a second, and names of any length and bytes. */
 const gnuFormat = ['--format=posix', '--pax-option=delete=atime,delete=ctime'];
 
 /** Names what an archive of a path is called. @throws ProblemError file_not_found, path_not_allowed, not_a_file. */
@@ -48,7 +48,7 @@ export async function* pack(
   const stop = onAbort(signal, tar.kill);
   try {
     const stdout = tar.stdout as Readable;
-    const bytes = format === 'tar' ? stdout : pipeline(stdout, createGzip(), () => undefined);
+    const bytes = format === 'tar' ? stdout : pipeline(piecesOf(stdout), createGzip(), () => undefined);
     for await (const piece of bytes) yield piece as Buffer;
     const { exitCode, said } = await tar.ended;
     signal.throwIfAborted();
@@ -60,6 +60,10 @@ export async function* pack(
     stop();
     tar.kill();
   }
+}
+
+async function* piecesOf(stream: Readable): AsyncGenerator<Buffer, void> {
+  yield* stream as AsyncIterable<Buffer>;
 }
 
 interface Source {
@@ -82,6 +86,9 @@ async function start(place: Place, kind: Flavour, globs: readonly string[], sign
     const args = ['-c', '-f', '-', ...(kind === 'gnu' ? gnuFormat : [])];
     if (globs.length === 0 || name !== '.') {
       return startTar([...args, '--', name], { cwd: held.path, givesOutput: true });
+    }
+    if (kind === 'other') {
+      throw new ProblemError('not_supported', 'Cannot select by glob: the tar of this machine takes no list of names');
     }
     const names = selected(await namesBelow(held.path, signal), globs);
     return packNames([...args], names, held.path);

@@ -26,6 +26,7 @@ export interface TarEnd {
 
 export interface Tar {
   readonly stdin: Writable | null;
+  /** To be iterated over; nothing of it is lost before that. */
   readonly stdout: Readable | null;
   readonly ended: Promise<TarEnd>;
   readonly kill: () => void;
@@ -72,6 +73,8 @@ export function startTar(
   });
   // What fails to be written shows in the exit code.
   child.stdin?.on('error', () => undefined);
+  // When a process has exited, Node discards what is not being read: this counts as reading.
+  child.stdout?.on('readable', () => undefined);
   return {
     stdin: child.stdin, stdout: child.stdout, ended: endOf(child),
     kill: () => void child.kill('SIGKILL'),

@@ -24,6 +24,8 @@ export interface UnpackOptions {
 
 /** tar has all of its input, and finishes the directories. */
 const finishMs = 600_000;
+/** As GNU tar says it; the last one is of a write(2) that wrote a part. */
+const fullDisk = /No space left on device|Disk quota exceeded|Wrote only \d+ of \d+ bytes/;
 const tree = 'tree';
 
 /**
@@ -39,7 +41,7 @@ export async function unpack(
   target: { readonly path: string; readonly isThere: boolean; readonly shownPath: string }, options: UnpackOptions,
 ): Promise<Contents> {
   const kind = await flavour();
-  // Nobody else may look into it before it is complete.
+  // Other users must not look into it before it is complete.
   await mkdir(stage, { mode: 0o700 });
   const held = await holdDirectory(stage);
   try {
@@ -108,7 +110,7 @@ function mustHaveWorked({ exitCode, said }: TarEnd): void {
   const outside = said.find((line) => line.startsWith('Removing leading'));
   if (outside !== undefined) throw invalid(`a name in it leads out of it: ${outside}`);
   if (exitCode === 0) return;
-  if (said.some((line) => /No space left on device|Disk quota exceeded/.test(line))) {
+  if (said.some((line) => fullDisk.test(line))) {
     throw new ProblemError('storage_full', 'Cannot unpack: the disk is full');
   }
   throw invalid(said[0] ?? `tar ended with ${exitCode}`);

@@ -97,8 +97,10 @@ async function sendStream(
   exchange: Exchange, reply: Extract<Reply, { type: 'stream' | 'events' }>, to: ResponseOptions,
 ): Promise<void> {
   const { response } = exchange;
-  writeHead(exchange, reply.status, reply.headers, { isLive: !hasLength(reply.headers), to });
-  if (exchange.incoming.method !== 'HEAD') {
+  const isHead = exchange.incoming.method === 'HEAD';
+  const { Trailer: _, ...withoutTrailer } = reply.headers;
+  writeHead(exchange, reply.status, isHead ? withoutTrailer : reply.headers, { isLive: !hasLength(reply.headers), to });
+  if (!isHead) {
     // A write may fail at any time; the writer learns it from the signal.
     response.on('error', () => undefined);
     // A length other than the promised one is a failure: the connection is cut off.

@@ -113,7 +113,7 @@ describe('sidecar cp', () => {
     const cases: readonly (readonly [from: string, to: string, exitCode: number, message: RegExp])[] = [
       [`:${there}/none`, join(here, 'a'), 1, /^sidecar: Cannot .*none: there is no such file or directory\n$/],
       [join(here, 'none'), `:${there}/a`, 1, /^sidecar: Cannot read .*none: there is no such file or directory\n$/],
-      [`:${there}/d`, join(here, 'a'), 1, /^sidecar: Cannot copy :.*d: it is a directory, .*\n +Pack it: /],
+      [`:${there}/d`, join(here, 'a'), 1, /^sidecar: Cannot copy :.*d: it is a directory, .*\n +Copy all that is in it: sidecar cp -r :/],
       [join(here, 'd'), `:${there}/a`, 1, /^sidecar: Cannot copy .*d: it is a directory, /],
       [join(here, 'a'), `:${there}/none/a`, 1, /^sidecar: Cannot write .*: there is no such file or directory\n$/],
       [`:${there}/a`, join(here, 'none/a'), 1, /^sidecar: Cannot write .*: there is no such file or directory\n$/],
