@@ -47,6 +47,7 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
       ls: () => import('./files/ls.ts'),
       cat: () => import('./files/cat.ts'),
       cp: () => import('./files/cp.ts'),
+      sync: () => import('./files/sync.ts'),
       edit: () => import('./files/edit.ts'),
     },
   },
@@ -74,7 +75,7 @@ const synonyms: { readonly [word: string]: string } = {
   stdin: 'nudge', stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm',
   agent: 'prompt', ask: 'prompt', approve: 'permissions', session: 'sessions', start: 'serve', server: 'serve',
   upgrade: 'update', health: 'status', settings: 'config', dir: 'ls', copy: 'cp', scp: 'cp', upload: 'cp',
-  download: 'cp',
+  download: 'cp', rsync: 'sync', push: 'sync',
 };
 
 /** @throws UsageError naming the command that was probably meant. */

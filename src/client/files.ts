@@ -30,6 +30,8 @@ export interface ListOptions extends Cancellable {
   readonly depth?: number;
   /** Entries per page, 1 to 10,000. Default 1000. */
   readonly limit?: number;
+  /** The SHA-256 of each file. Pages may then be shorter. */
+  readonly hashes?: boolean;
   /** `next` of the page before. */
   readonly after?: string;
 }
@@ -142,8 +144,10 @@ export class Files {
   }
 
   /** One page of a directory, by name, each directory before what is in it. @throws ProblemError `not_a_file` … */
-  list(path: string, { depth, limit, after, signal }: ListOptions = {}): Promise<FileList> {
-    return call(this.#transport, listFiles, { query: { path, depth, limit, after }, signal });
+  list(path: string, { depth, limit, after, hashes, signal }: ListOptions = {}): Promise<FileList> {
+    const holdMs = hashes === true ? largeHoldMs : 0;
+    const query = { path, depth, limit, after, hashes: flag(hashes) };
+    return call(this.#transport, listFiles, { query, holdMs, signal });
   }
 
   /** Every entry of a directory, page after page. @throws ProblemError as {@link list}. */

@@ -9,6 +9,7 @@ import { errorCode } from '../base/error-code.ts';
 import { type HeldDirectory, holdDirectory } from '../base/files/roots.ts';
 import { ParseError } from '../base/parse.ts';
 import type { FileInfo, FileList } from '../protocol/files.ts';
+import { sha256Of } from './hash.ts';
 import { infoOf } from './info.ts';
 
 export interface Page {
@@ -16,6 +17,8 @@ export interface Page {
   readonly limit: number;
   /** `next` of the page before. */
   readonly after?: string | undefined;
+  /** Whether files are hashed. */
+  readonly isHashed?: boolean;
 }
 
 /** A path below the listed directory: names are bytes, which need not be UTF-8. */
@@ -28,19 +31,26 @@ interface Found {
 
 /** How many entries are looked at together: a page that ends in the middle of them costs no more. */
 const batchSize = 64;
+/** Files up to this size are hashed together. */
+const hashedTogetherBytes = 2 ** 20;
+/** A page ends once files of so many bytes were hashed for it: less than a second. */
+const maxHashedBytes = 2 ** 28;
 
 /** @param path Of the directory, for the entries. @throws ParseError for another `after`; the system's error. */
 export async function listDirectory(held: HeldDirectory, path: string, page: Page): Promise<FileList> {
   const after = page.after === undefined ? [] : namesOf(page.after);
   const found: Found[] = [];
   const entries = await entriesOf(held);
-  for await (const one of walk(held, { path, entries, names: [], after, depth: page.depth })) {
+  const isHashed = page.isHashed === true;
+  let hashedBytes = 0;
+  for await (const one of walk(held, { path, entries, names: [], after, depth: page.depth, isHashed })) {
     found.push(one);
-    if (found.length > page.limit) break;
+    if (one.info.sha256 !== undefined) hashedBytes += one.info.sizeBytes;
+    if (found.length > page.limit || hashedBytes > maxHashedBytes) break;
   }
   const shown = found.slice(0, page.limit);
   const last = shown.at(-1);
-  const hasMore = found.length > shown.length && last !== undefined;
+  const hasMore = last !== undefined && (found.length > shown.length || hashedBytes > maxHashedBytes);
   return { path, entries: shown.map(({ info }) => info), next: hasMore ? cursorOf(last.names) : null };
 }
 
@@ -52,16 +62,20 @@ interface Level {
   readonly after: Names;
   /** How many levels there are from here on. */
   readonly depth: number;
+  readonly isHashed: boolean;
 }
 
 async function* walk(
-  held: HeldDirectory, { path, entries, names, after, depth }: Level,
+  held: HeldDirectory, { path, entries, names, after, depth, isHashed }: Level,
 ): AsyncGenerator<Found, void> {
   const [begin] = after;
   const rest = begin === undefined ? entries : entries.filter((name) => Buffer.compare(name, begin) >= 0);
   for (let at = 0; at < rest.length; at += batchSize) {
     const batch = rest.slice(at, at + batchSize);
-    const infos = await Promise.all(batch.map((name) => look(held, path, name)));
+    const infos = await Promise.all(batch.map(async (name) => {
+      const info = await look(held, path, name);
+      return isHashed && info !== undefined && info.sizeBytes <= hashedTogetherBytes ? hashed(held, name, info) : info;
+    }));
     for (const [index, name] of batch.entries()) {
       const info = infos[index];
       if (info === undefined) continue;
@@ -70,16 +84,25 @@ async function* walk(
       const own: Names = [...names, name];
       // The reader may stop at any entry.
       try {
-        if (!isBegin) yield { names: own, info: inner === 'unreadable' ? { ...info, unreadable: true } : info };
+        if (!isBegin) {
+          const whole = isHashed && info.sizeBytes > hashedTogetherBytes ? await hashed(held, name, info) : info;
+          yield { names: own, info: inner === 'unreadable' ? { ...whole, unreadable: true } : whole };
+        }
         if (inner === undefined || inner === 'unreadable') continue;
         yield* walk(inner.held, {
           path: info.path, entries: inner.entries, names: own, after: isBegin ? after.slice(1) : [], depth: depth - 1,
+          isHashed,
         });
       } finally {
         if (typeof inner === 'object') await inner.held.close();
       }
     }
   }
+}
+
+async function hashed(held: HeldDirectory, name: Buffer, info: FileInfo): Promise<FileInfo> {
+  const sha256 = info.type === 'file' ? await sha256Of(below(held, name)) : undefined;
+  return sha256 === undefined ? info : { ...info, sha256 };
 }
 
 /** `undefined`: it has vanished. */

@@ -35,8 +35,8 @@ export function fileRoutes(files: () => Files): Route[] {
     }),
     bind(statFile, async ({ query: { path, follow = false } }) =>
       json(200, await files().stat(path, { isFollowed: follow }))),
-    bind(listFiles, async ({ query: { path, depth = 1, limit = 1000, after } }) =>
-      json(200, await files().list(path, { depth, limit, after }))),
+    bind(listFiles, async ({ query: { path, depth = 1, limit = 1000, after, hashes: isHashed = false } }) =>
+      json(200, await files().list(path, { depth, limit, after, isHashed }))),
     bind(makeDirectory, async (request) => {
       const { info, isNew } = await once(files(), makeDirectory, request, () => files().makeDirectory(request.body));
       return json(isNew ? 201 : 200, info);

@@ -39,6 +39,8 @@ export interface FileInfo {
   readonly etag?: string;
   /** The bytes of the name, where these are not UTF-8: `name` has U+FFFD in their place. */
   readonly nameBase64?: string;
+  /** The SHA-256 of the content, in hexadecimal. Of a file that may be read, in a list with `hashes`. */
+  readonly sha256?: string;
   /** The server may not look into this directory. */
   readonly unreadable?: true;
 }
@@ -53,6 +55,7 @@ export const fileInfo = shape<FileInfo>({
   target: maybe(described('Of a link: where it leads, as it is written in it', string)),
   etag: maybe(described('Names the content. Only in the answer about one file', string)),
   nameBase64: maybe(described('The bytes of a name that is not UTF-8', string)),
+  sha256: maybe(described('Of the content, in hexadecimal, in a list with `hashes`', string)),
   unreadable: maybe(described('The server may not look into this directory', only(true))),
 }, { name: 'a file', relies: ['path', 'type'] });
 
@@ -195,6 +198,7 @@ export const listQuery = object({
   depth: described('1: what is in the directory; 2: also what is in those in it … Default 1.',
     optional(fromText(integer({ min: 1, max: 100 })))),
   limit: described('The most entries of a page. Default 1000.', optional(fromText(integer({ min: 1, max: 10_000 })))),
+  hashes: described('The SHA-256 of each file. Pages may then be shorter.', optional(flag)),
   after: described('`next` of the page before.', optional(text({ min: 1, max: 16_384, pattern: /^[\w-]+$/ }))),
 });
 export type ListQuery = Parsed<typeof listQuery>;

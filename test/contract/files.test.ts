@@ -7,7 +7,7 @@ import {
   truncateSync, writeFileSync,
 } from 'node:fs';
 import { request } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { FileEdited, FileInfo, FileList, FileText, FileWritten, TextLine } from '../../src/protocol/files.ts';
 import { type Answer, type Asked, type Reached, ask } from '../support/client.ts';
@@ -314,6 +314,9 @@ describe('directories', { skip }, () => {
       ['directory', undefined, undefined], ['file', undefined, undefined], ['directory', undefined, undefined], ['file', undefined, undefined],
       ['symlink', '/nowhere', undefined], ['other', undefined, undefined],
     ]);
+    const hashed = (await call('GET /files/list', '.&depth=9&hashes=1')).json<FileList>().entries;
+    assert.deepEqual(hashed.flatMap(({ name, sha256 }) => (sha256 === undefined ? [] : [[name, sha256]])), ['a.txt', 'b/deep/er/f', 'b/x/g', 'c'].map((path) =>
+      [basename(path), createHash('sha256').update(path).digest('hex')]));
     assert.equal((await call('GET /files/list', 'c')).problem.code, 'not_a_file');
     assert.match((await call('GET /files/list', '.&after=A')).problem.detail, /^Cannot read query.after/);
     const bytes = Buffer.concat([Buffer.from(`${folder}/a/`), Buffer.from([0xff, 0x66])]);

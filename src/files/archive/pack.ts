@@ -19,10 +19,14 @@ export interface PackOptions {
   readonly format: ArchiveFormat;
   /** Only what matches one of them; none: everything. */
   readonly globs: readonly string[];
+  /** Exactly these, below the directory, instead: nothing that is in them comes with them. */
+  readonly names?: readonly string[];
 }
 
 /** Times to the fraction of a second, and names of any length and bytes. */
-const gnuFormat = ['--format=posix', '--pax-option=delete=atime,delete=ctime'];
+const formats: { readonly [K in Flavour]: readonly string[] } = {
+  gnu: ['--format=posix', '--pax-option=delete=atime,delete=ctime'], bsd: ['--format=pax'], other: [],
+};
 
 /** Names what an archive of a path is called. @throws ProblemError file_not_found, path_not_allowed, not_a_file. */
 export function archiveName(roots: Roots, path: string): Promise<string> {
@@ -41,19 +45,19 @@ export function archiveName(roots: Roots, path: string): Promise<string> {
  * @throws ProblemError file_unusable where tar failed: what was read so far is no archive.
  */
 export async function* pack(
-  roots: Roots, path: string, { format, globs }: PackOptions, signal: AbortSignal,
+  roots: Roots, path: string, options: PackOptions, signal: AbortSignal,
 ): AsyncGenerator<Buffer, string | undefined> {
   const kind = await flavour();
-  const tar = await explained('pack', path, () => roots.at(path, (place) => start(place, kind, globs, signal)));
+  const tar = await explained('pack', path, () => roots.at(path, (place) => start(place, kind, options, signal)));
   const stop = onAbort(signal, tar.kill);
   try {
     const stdout = tar.stdout as Readable;
-    const bytes = format === 'tar' ? stdout : pipeline(piecesOf(stdout), createGzip(), () => undefined);
+    const bytes = options.format === 'tar' ? stdout : pipeline(piecesOf(stdout), createGzip(), () => undefined);
     for await (const piece of bytes) yield piece as Buffer;
     const { exitCode, said } = await tar.ended;
     signal.throwIfAborted();
     // GNU tar, "Return value": 1 where a file changed while it was read.
-    if (exitCode === 0) return undefined;
+    if (exitCode === 0) return options.names === undefined ? undefined : said[0];
     if (exitCode === 1 && kind === 'gnu') return said[0] ?? 'some files changed';
     throw new ProblemError('file_unusable', `Cannot pack ${path}: ${said[0] ?? `tar ended with ${exitCode}`}`);
   } finally {
@@ -79,26 +83,31 @@ async function sourceOf(place: Place): Promise<Source> {
   return { directory: place.beside('.'), name: `./${basename(place.realPath)}` };
 }
 
-async function start(place: Place, kind: Flavour, globs: readonly string[], signal: AbortSignal): Promise<Tar> {
+async function start(
+  place: Place, kind: Flavour, { globs, names }: PackOptions, signal: AbortSignal,
+): Promise<Tar> {
   const { directory, name } = await sourceOf(place);
   const held = await holdDirectory(directory);
   try {
-    const args = ['-c', '-f', '-', ...(kind === 'gnu' ? gnuFormat : [])];
-    if (globs.length === 0 || name !== '.') {
+    const args = ['-c', '-f', '-', ...formats[kind]];
+    if ((globs.length === 0 && names === undefined) || name !== '.') {
       return startTar([...args, '--', name], { cwd: held.path, givesOutput: true });
     }
     if (kind === 'other') {
-      throw new ProblemError('not_supported', 'Cannot select by glob: the tar of this machine takes no list of names');
+      throw new ProblemError('not_supported', 'Cannot select files: the tar of this machine takes no list of names');
     }
-    const names = selected(await namesBelow(held.path, signal), globs);
-    return packNames([...args], names, held.path);
+    if (names === undefined) return startTarOf(selected(await namesBelow(held.path, signal), globs), args, held.path);
+    // One that has vanished since it was named is no failure; it is told of.
+    const patient = kind === 'gnu' ? ['--ignore-failed-read'] : [];
+    const bytes = names.map((one) => Buffer.from(one).toString('latin1'));
+    return startTarOf(bytes, [...args, ...patient], held.path);
   } finally {
     await held.close();
   }
 }
 
 /** @param names Below `cwd`, in latin1; nothing that is in them is added. */
-export function packNames(args: readonly string[], names: Iterable<string>, cwd: string): Tar {
+function startTarOf(names: Iterable<string>, args: readonly string[], cwd: string): Tar {
   const tar = startTar([...args, '--no-recursion', '--null', '-T', '-'], { cwd, takesInput: true, givesOutput: true });
   tar.stdin?.end(Buffer.from(Array.from(names, (name) => `./${name}\0`).join(''), 'latin1'));
   return tar;

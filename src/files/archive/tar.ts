@@ -8,8 +8,11 @@ import { promisify } from 'node:util';
 import { errorCode } from '../../base/error-code.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 
-/** Without the variables of the server: `TAR_OPTIONS` would change what tar does. */
-export const ownEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' } as const;
+/**
+ * Without the variables of the server: `TAR_OPTIONS` would change what tar does. The tar of macOS would pack further
+ * files, `._NAME`.
+ */
+export const ownEnvironment = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', COPYFILE_DISABLE: '1' } as const;
 
 const versionMs = 10_000;
 const maxSaidBytes = 4096;
