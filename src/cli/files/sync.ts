@@ -18,7 +18,7 @@ const options = {
   'delete': { type: 'boolean', description: 'Delete on the machine what DIR does not have' },
   'exclude': { type: 'string', multiple: true, value: 'GLOB', description: 'Leave out what matches; may be repeated' },
   'dry-run': { type: 'boolean', short: 'n', description: 'Say what would be done, and do nothing' },
-  'watch': { type: 'boolean', short: 'w', description: 'Go on as files of DIR change' },
+  'watch': { type: 'boolean', short: 'w', description: 'Continue as files of DIR change' },
   'checksum': { type: 'boolean', short: 'c', description: 'Compare by hash also files of the same time' },
   'all-links': { type: 'boolean', description: 'Send also links that lead out of DIR' },
   'force': { type: 'boolean', description: 'With --delete: also where DIR is empty' },
@@ -41,7 +41,7 @@ not UTF-8. With --watch, changes that others make on the machine are seen at the
   examples: [
     { line: 'sidecar sync . :/srv/app --exclude .git --exclude node_modules', what: 'a checkout' },
     { line: 'sidecar sync -n --delete site :/var/www', what: 'what would change' },
-    { line: 'sidecar sync --watch src :/srv/app/src', what: 'go on until Ctrl-C' },
+    { line: 'sidecar sync --watch src :/srv/app/src', what: 'until Ctrl-C, as files change' },
   ],
   run,
 });
@@ -61,7 +61,7 @@ async function run(
   };
   const sync = new Sync(sidecar, chosen);
   const isDry = values['dry-run'] === true;
-  if (values.watch === true && !isDry) return await goOn(sync, chosen);
+  if (values.watch === true && !isDry) return await keepInSync(sync, chosen);
   return await report(await pass(sync, chosen, isDry), isDry);
 }
 
@@ -93,7 +93,7 @@ const firstRetryMs = 1000;
 const maxRetryMs = 30_000;
 
 /** Never returns: a signal ends it. */
-async function goOn(sync: Sync, chosen: SyncOptions): Promise<number> {
+async function keepInSync(sync: Sync, chosen: SyncOptions): Promise<number> {
   const watcher = new TreeWatcher(chosen.directory);
   try {
     for (let isFirst = true, retryMs = firstRetryMs; ;) {

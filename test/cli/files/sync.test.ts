@@ -129,7 +129,7 @@ describe('sidecar sync', { skip }, () => {
     assert.deepEqual(readdirSync(there), ['f']);
   });
 
-  it('--watch goes on as files change, also in directories that are made meanwhile', async (t) => {
+  it('--watch continues as files change, also in directories that are made meanwhile', async (t) => {
     const { here, there, server } = await setUp(t);
     write(here, { 'a': 'one', 'd/b': 'two' });
     const { child, ended, printed } = starterOf(t, server)(['sync', '--watch', '--delete', here, `:${there}`]);
