@@ -15,6 +15,7 @@ import * as backgroundChild from './measurements/background-child.ts';
 import * as besidePeers from './measurements/beside-peers.ts';
 import * as coldStart from './measurements/cold-start.ts';
 import * as execCommand from './measurements/exec-command.ts';
+import * as files from './measurements/files.ts';
 import * as follow from './measurements/follow.ts';
 import * as growth from './measurements/growth.ts';
 import * as idle from './measurements/idle.ts';
@@ -47,6 +48,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   sleeps,
   backgroundChild,
   update,
+  files,
   tenThousand,
   growth,
   output,

@@ -124,6 +124,8 @@ function writeServerFiles(folder: string, port: number): void {
     'PermitRootLogin prohibit-password',
     'MaxSessions 1000',
     'PrintMotd no',
+    // For scp.
+    'Subsystem sftp internal-sftp',
     // The user's login shell runs the commands. bash would read ~/.bashrc for ssh, but only in an outermost shell;
     // that is not to be measured.
     'SetEnv SHLVL=2',

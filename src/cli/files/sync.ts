@@ -10,7 +10,7 @@ import { connect } from '../connect.ts';
 import { CommandError, explain, exitCodes, UsageError } from '../failure.ts';
 import { printLine, printMessage, size } from '../io/print.ts';
 import { namedPlaceOf } from './place.ts';
-import { startProgress } from './progress.ts';
+import { type Progress, startProgress } from './progress.ts';
 import { scanSource, Sync, type SyncOptions, type SyncResult } from './sync/pass.ts';
 import { TreeWatcher } from './sync/watch.ts';
 
@@ -56,32 +56,38 @@ async function run(
   const { sidecar } = await connect(config);
   const exclude = selector(values.exclude ?? []);
   const chosen: SyncOptions = {
-    directory: source.path, target: target.path, exclude, deletes: values.delete === true,
-    isForced: values.force === true, comparesAll: values.checksum === true, allLinks: values['all-links'] === true,
+    directory: source.path, target: target.path, exclude, excludes: values.exclude !== undefined,
+    deletes: values.delete === true, isForced: values.force === true,
+    comparesAll: values.checksum === true, allLinks: values['all-links'] === true,
   };
   const sync = new Sync(sidecar, chosen);
   const isDry = values['dry-run'] === true;
   if (values.watch === true && !isDry) return await keepInSync(sync, chosen);
-  return await report(await pass(sync, chosen, isDry), isDry);
+  const first = isDry ? undefined : await withProgress(chosen, (progress) => sync.runFirst(progress));
+  return await report(first ?? await pass(sync, chosen, isDry), isDry);
 }
 
-async function pass(sync: Sync, chosen: SyncOptions, isDry = false, local = scanSource(chosen)): Promise<SyncResult> {
-  const progress = startProgress(chosen.directory);
+function pass(sync: Sync, chosen: SyncOptions, isDry = false, local = scanSource(chosen)): Promise<SyncResult> {
+  return withProgress(chosen, (progress) => sync.run(local, { isDry, progress }));
+}
+
+async function withProgress<T>({ directory }: SyncOptions, act: (progress: Progress) => Promise<T>): Promise<T> {
+  const progress = startProgress(directory);
   try {
-    return await sync.run(local, { isDry, progress });
+    return await act(progress);
   } finally {
     progress.end();
   }
 }
 
 async function report(result: SyncResult, isDry: boolean): Promise<number> {
-  const { sent, deleted, deletedCount, sentBytes, sameCount, skipped, changed } = result;
+  const { sent = [], sentCount, deleted, deletedCount, sentBytes, sameCount, skipped, changed } = result;
   if (isDry) {
     for (const path of deleted) await printLine(`delete ${path}`);
     for (const path of sent) await printLine(`send ${path}`);
   }
   const words = isDry ? 'to send, to delete, the same:' : 'sent, deleted, the same:';
-  await printLine(`${words} ${sent.length} (${size(sentBytes)}), ${deletedCount}, ${sameCount}`);
+  await printLine(`${words} ${sentCount} (${size(sentBytes)}), ${deletedCount}, ${sameCount}`);
   for (const path of skipped) printMessage(`${path} is left out: no file, directory or link, or its name is not UTF-8`);
   for (const change of changed) printMessage(`A file changed while it was sent: ${change}`);
   return changed.length === 0 ? exitCodes.ok : exitCodes.failure;
@@ -101,7 +107,7 @@ async function keepInSync(sync: Sync, chosen: SyncOptions): Promise<number> {
       const hasMissed = watcher.follow(local.tree);
       try {
         const result = await pass(sync, chosen, false, local);
-        const isNews = isFirst || result.sent.length + result.deletedCount > 0;
+        const isNews = isFirst || result.sentCount + result.deletedCount > 0;
         if (isNews) await report({ ...result, skipped: isFirst ? result.skipped : [] }, false);
         retryMs = firstRetryMs;
         isFirst = false;

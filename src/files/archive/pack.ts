@@ -23,9 +23,12 @@ export interface PackOptions {
   readonly names?: readonly string[];
 }
 
-/** Times to the fraction of a second, and names of any length and bytes. */
+/**
+ * Times to the fraction of a second, and names of any length and bytes. Records of 32 KiB, as each is a write and at
+ * least one read.
+ */
 const formats: { readonly [K in Flavour]: readonly string[] } = {
-  gnu: ['--format=posix', '--pax-option=delete=atime,delete=ctime'], bsd: ['--format=pax'], other: [],
+  gnu: ['--format=posix', '--pax-option=delete=atime,delete=ctime', '-b', '64'], bsd: ['--format=pax'], other: [],
 };
 
 /** Names what an archive of a path is called. @throws ProblemError file_not_found, path_not_allowed, not_a_file. */

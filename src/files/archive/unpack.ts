@@ -86,7 +86,9 @@ async function fill(
 /** busybox does not know the last words of the others; without `-p` it leaves setuid to be found. */
 function argsFor(kind: Flavour, keepsModes: boolean): readonly string[] {
   if (kind === 'other') return ['-x', '-f', '-', '-o', ...(keepsModes ? ['-p'] : [])];
-  return ['-x', '-f', '-', '--no-same-owner', keepsModes ? '-p' : '--no-same-permissions'];
+  // Each record is a read, and a write where it is of a large file.
+  const record = kind === 'gnu' ? ['-b', '128'] : [];
+  return ['-x', ...record, '-f', '-', '--no-same-owner', keepsModes ? '-p' : '--no-same-permissions'];
 }
 
 async function feed(tar: Tar, content: AsyncIterable<Uint8Array>): Promise<TarEnd> {

@@ -3,10 +3,11 @@
  * what is too much.
  * @module
  */
-import { ProblemError, type Sidecar } from '../../../client/client.ts';
+import { type ArchiveUnpacked, ProblemError, type Sidecar } from '../../../client/client.ts';
 import { leadsOut } from '../../../files/archive/look.ts';
 import { CommandError } from '../../failure.ts';
 import { localArchives } from '../local-archives.ts';
+import { isDirectoryHere } from '../local-file.ts';
 import { statIfThere } from '../place.ts';
 import type { Progress } from '../progress.ts';
 import { type Plan, planOf, withDirectories } from './plan.ts';
@@ -18,6 +19,8 @@ export interface SyncOptions {
   /** Of the other one. */
   readonly target: string;
   readonly exclude: Exclude;
+  /** Whether anything is excluded. */
+  readonly excludes: boolean;
   readonly deletes: boolean;
   /** Whether an empty directory may delete everything. */
   readonly isForced: boolean;
@@ -28,7 +31,9 @@ export interface SyncOptions {
 
 /** What is to be done, or was done. */
 export interface SyncResult {
-  readonly sent: readonly string[];
+  /** `undefined`: everything, and only its number is known. */
+  readonly sent: readonly string[] | undefined;
+  readonly sentCount: number;
   /** The topmost of what is deleted. */
   readonly deleted: readonly string[];
   /** With all that is in them. */
@@ -82,7 +87,8 @@ export class Sync {
     this.#mustBeAllowed(local.tree, plan, sent);
     const deleted = deletes ? [...plan.inTheWay, ...plan.extra] : [];
     const result = {
-      sent, deleted, deletedCount: countOf(remote.tree, deleted), sameCount: local.tree.size - sent.length,
+      sent, sentCount: sent.length, sameCount: local.tree.size - sent.length,
+      deleted, deletedCount: countOf(remote.tree, deleted),
       sentBytes: sent.reduce((sum, path) => sum + sizeOf(local.tree, path), 0), skipped: local.skipped,
     };
     if (isDry) return { ...result, changed: [] };
@@ -95,6 +101,32 @@ export class Sync {
     const tree = after(local.tree, remote.tree, deleted);
     this.#remote = { ...remote, root: remote.root ?? await this.#realPath(), tree };
     return { ...result, changed };
+  }
+
+  /**
+   * Sends all of the directory where the machine has none yet, without a look at it before.
+   *
+   * @returns `undefined`: it is there already, or not all of the directory can be sent.
+   */
+  async runFirst(progress: Progress): Promise<SyncResult | undefined> {
+    const { directory, target, excludes } = this.#options;
+    if (excludes || !await isDirectoryHere(directory)) return undefined;
+    const remote = this.#remote ??= await this.#look();
+    if (remote.root !== undefined) return undefined;
+    this.#remote = undefined;
+    try {
+      const changed: string[] = [];
+      const content = this.#packed(undefined, changed);
+      const { files, directories, links, sizeBytes } = await this.#unpack(target, content, (doneBytes) =>
+        progress.update(doneBytes, undefined));
+      const sentCount = files + directories + links;
+      const nothing = { deleted: [], deletedCount: 0, sameCount: 0, skipped: [] };
+      return { ...nothing, sent: undefined, sentCount, sentBytes: sizeBytes, changed };
+    } catch (error) {
+      // Something in it is not accepted: the comparison says what, or leaves it out.
+      if (!(error instanceof ProblemError) || error.code !== 'invalid_request') throw error;
+      return undefined;
+    }
   }
 
   async #look(): Promise<Remote> {
@@ -140,21 +172,28 @@ export class Sync {
   }
 
   async #send(local: Tree, remote: Remote, sent: readonly string[], progress: Progress): Promise<readonly string[]> {
-    const { directory, target, allLinks } = this.#options;
     const paths = withDirectories(local, sent);
     const names = remote.root === undefined ? ['.', ...paths] : paths;
     const totalBytes = paths.reduce((sum, path) => sum + sizeOf(local, path) + headerBytes, 0);
     const changed: string[] = [];
-    const content = async function* (): AsyncGenerator<Uint8Array, void> {
-      const { signal } = new AbortController();
-      const change = yield* localArchives().pack(directory, { format: 'tar', globs: [], names }, signal);
-      if (change !== undefined) changed.push(change);
-    };
-    await this.#sidecar.files.unpack(remote.root ?? target, content(), {
-      keepModes: true, links: allLinks ? 'any' : 'inside',
-      onProgress: (doneBytes) => progress.update(doneBytes, totalBytes),
-    });
+    await this.#unpack(remote.root ?? this.#options.target, this.#packed(names, changed), (doneBytes) =>
+      progress.update(doneBytes, totalBytes));
     return changed;
+  }
+
+  /** @param names `undefined`: all. @param changed Gets what changed while it was read. */
+  async *#packed(names: readonly string[] | undefined, changed: string[]): AsyncGenerator<Uint8Array, void> {
+    const { signal } = new AbortController();
+    const options = { format: 'tar', globs: [], ...(names && { names }) } as const;
+    const change = yield* localArchives().pack(this.#options.directory, options, signal);
+    if (change !== undefined) changed.push(change);
+  }
+
+  #unpack(
+    path: string, content: AsyncIterable<Uint8Array>, onProgress: (doneBytes: number) => void,
+  ): Promise<ArchiveUnpacked> {
+    const links = this.#options.allLinks ? 'any' : 'inside';
+    return this.#sidecar.files.unpack(path, content, { keepModes: true, links, onProgress });
   }
 
   async #delete(root: string, paths: readonly string[]): Promise<void> {
