@@ -18,9 +18,12 @@ export interface TreeOptions {
   readonly allLinks: boolean;
 }
 
-/** @returns the exit code: 1 where files changed while they were read. */
+/**
+ * @param from A directory, or the stream of an archive.
+ * @returns the exit code: 1 where files changed while they were read.
+ */
 export async function copyTree(sidecar: Sidecar, from: Place, to: Place, options: TreeOptions): Promise<number> {
-  const name = from.at === 'stream' ? '' : await nameOf(sidecar, from);
+  const name = from.at === 'stream' ? '' : await nameOf(from);
   const path = to.at === 'stream' ? '' : await targetOf(sidecar, to, name);
   if (from.at === 'machine' && to.at === 'machine') {
     await sidecar.files.copy(from.path, path);
@@ -29,7 +32,7 @@ export async function copyTree(sidecar: Sidecar, from: Place, to: Place, options
   const changes: string[] = [];
   const progress = startProgress(name === '' ? 'archive' : name);
   try {
-    const content = watched(await open(sidecar, from, changes), progress, estimate(sidecar, from));
+    const content = watched(open(sidecar, from, changes), progress, estimate(sidecar, from));
     await put(sidecar, { content, to, path }, options);
   } finally {
     progress.end();
@@ -54,24 +57,27 @@ async function put(
 }
 
 /** @param changes Gets what changed while it was read. */
-async function open(sidecar: Sidecar, from: Place, changes: string[]): Promise<AsyncIterable<Uint8Array>> {
+function open(sidecar: Sidecar, from: Place, changes: string[]): AsyncIterable<Uint8Array> {
   if (from.at === 'stream') return process.stdin;
-  if (from.at === 'machine') {
-    return sidecar.files.archive(from.path, { onChanged: (reason) => changes.push(reason) });
-  }
-  return packed(from.path, changes);
+  if (from.at === 'here') return packed(from.path, changes);
+  // The server begins while the place for it is made here.
+  const opening = sidecar.files.archive(from.path, { onChanged: (reason) => changes.push(reason) });
+  opening.catch(() => undefined);
+  return received(opening);
+}
+
+async function* received(opening: Promise<ReadableStream<Uint8Array>>): AsyncGenerator<Uint8Array, void> {
+  yield* await opening;
 }
 
 async function* packed(path: string, changes: string[]): AsyncGenerator<Uint8Array, void> {
   const { signal } = new AbortController();
-  const changed = yield* localArchives().pack(path, { format: 'tar', globs: [] }, signal);
+  const changed = yield* localArchives().pack(path, { format: 'tar', globs: [], isForUnpack: true }, signal);
   if (changed !== undefined) changes.push(changed);
 }
 
 /** The name of a directory; `''` where only what is in it is meant: `.`, `x/.`, `/`. */
-async function nameOf(sidecar: Sidecar, from: NamedPlace): Promise<string> {
-  const found = from.at === 'here' ? await statHere(from.path) : await statIfThere(sidecar, from.path);
-  if (found === undefined) throw new CommandError(`Cannot copy ${wordOf(from)}: there is no such file or directory`);
+async function nameOf(from: NamedPlace): Promise<string> {
   if (/(^|[\\/])\.\.?[\\/]*$/.test(from.path)) return '';
   // A link has the name that was given, not the one that it leads to.
   return basename(from.at === 'here' ? await realName(from.path) : from.path);

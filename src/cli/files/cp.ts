@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 import type { Sidecar } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { flavour } from '../../files/archive/tar.ts';
 import { connect } from '../connect.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { write } from '../io/streams.ts';
@@ -62,6 +63,8 @@ async function run(
   if (source.at !== 'machine' && target.at !== 'machine') {
     throw new UsageError('Give a file of the machine as :PATH, as FROM or as TO', 'cp');
   }
+  // tar is looked for while the server is.
+  if (values.recursive === true) void flavour().catch(() => undefined);
   const { sidecar } = await connect(config);
   const isArchive = source.at === 'stream' && values.recursive === true;
   if (isArchive || await isDirectory(sidecar, source)) {

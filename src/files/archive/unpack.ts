@@ -3,8 +3,7 @@
  * @module
  */
 import { mkdir, rmdir } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
-import { errorCode } from '../../base/error-code.ts';
+import type { Writable } from 'node:stream';
 import { holdDirectory } from '../../base/files/roots.ts';
 import { settlesWithin } from '../../base/settles-within.ts';
 import { runInBackground } from '../../process/state/background.ts';
@@ -94,18 +93,34 @@ function argsFor(kind: Flavour, keepsModes: boolean): readonly string[] {
 async function feed(tar: Tar, content: AsyncIterable<Uint8Array>): Promise<TarEnd> {
   const { stdin } = tar;
   if (stdin === null) throw new Error('tar has no stdin');
+  let end: TarEnd | undefined;
+  void tar.ended.then((value) => { end = value; }, () => undefined);
   try {
-    await pipeline(content, stdin);
-  } catch (error) {
-    // Where tar ended before its input did, it says why.
-    if (!['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes(errorCode(error))) {
-      tar.kill();
-      await tar.ended.catch(() => undefined);
-      throw error;
+    for await (const piece of content) {
+      // tar does not read what follows the end of an archive; that must be zeros, which `content` looks at.
+      if (end?.exitCode === 0) continue;
+      if (end !== undefined) break;
+      if (!stdin.write(piece)) await roomIn(stdin);
     }
+    stdin.end();
+  } catch (error) {
+    tar.kill();
+    await tar.ended.catch(() => undefined);
+    throw error;
   }
   if (!await settlesWithin(tar.ended, finishMs)) tar.kill();
   return await tar.ended;
+}
+
+function roomIn(stdin: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stdin.off('drain', done).off('close', done);
+      resolve();
+    };
+    if (stdin.destroyed) return resolve();
+    stdin.once('drain', done).once('close', done);
+  });
 }
 
 function mustHaveWorked({ exitCode, said }: TarEnd): void {

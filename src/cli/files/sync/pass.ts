@@ -184,7 +184,7 @@ export class Sync {
   /** @param names `undefined`: all. @param changed Gets what changed while it was read. */
   async *#packed(names: readonly string[] | undefined, changed: string[]): AsyncGenerator<Uint8Array, void> {
     const { signal } = new AbortController();
-    const options = { format: 'tar', globs: [], ...(names && { names }) } as const;
+    const options = { format: 'tar', globs: [], isForUnpack: true, ...(names && { names }) } as const;
     const change = yield* localArchives().pack(this.#options.directory, options, signal);
     if (change !== undefined) changed.push(change);
   }
