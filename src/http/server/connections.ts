@@ -127,9 +127,9 @@ export class Connections<T extends ActiveRequest> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, isCutOff: false, hasLastAnswer: false, isKnown: false,
-      isReserve: false,       hasHadTurn: false, queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
-      progress: { mark: '', since: 0 },
+      socket, slot, live: new Set(), readGate: new ReadGate(socket),
+      isRefused: false, isCutOff: false, isKnown: false, isReserve: false, hasLastAnswer: false, hasHadTurn: false,
+      queuedBodies: 0, pipelined: 0, openedAt: performance.now(), progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
     slot.admittedAt ??= performance.now();

@@ -74,8 +74,8 @@ export async function closeNodeServer<T extends ActiveRequest>(
 
 /**
  * Node reads `upgrade` of a request to see whether it leaves HTTP, and a listener for 'upgrade' gets all that do: but
- * clients that offer h2c, as curl may, need an ordinary answer (RFC 9110 §7.8). Node 24 has an option for it. It is also
- * the only way to stop Node in the middle of a packet: a single one holds requests by the hundred.
+ * clients that offer h2c, as curl may, need an ordinary answer (RFC 9110 §7.8). Node 24 has an option for it. It is
+ * also the only way to stop Node in the middle of a packet: a single one holds requests by the hundred.
  */
 function messageThatAsks(isLast: IsLast): typeof IncomingMessage {
   return class extends IncomingMessage {
