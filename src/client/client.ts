@@ -40,7 +40,8 @@ export type { ResumeOptions } from './transport/event-stream.ts';
 export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
 export {
-  type EditOptions, Files, type LinesOptions, type ListOptions, type MkdirOptions, type MoveOptions, type ReadOptions,
+  type EditOptions, Files, type LinesOptions, type ListOptions, type MkdirOptions, type MoveOptions, type PatchOptions,
+  type ReadOptions,
 } from './files.ts';
 export type { FileContent } from './transfer/content.ts';
 export type { ByteRange, FileBytes } from './transfer/download.ts';
@@ -50,6 +51,7 @@ export type { ArchiveFormat, ArchiveUnpacked } from '../protocol/files/archive.t
 export type {
   FileEdit, FileEdited, FileInfo, FileList, FileText, FileType, FileWritten, TextEncoding, TextLine,
 } from '../protocol/files.ts';
+export type { FilesPatched, PatchedFile } from '../protocol/files/patch.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
   type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions,

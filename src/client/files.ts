@@ -5,9 +5,10 @@
 import {
   copyFile, deleteFile, editFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile,
 } from '../protocol/endpoints/files.ts';
-import type {
-  FileEdit, FileEdited, FileInfo, FileList, FileText, FileWritten,
+import {
+  type FileEdit, type FileEdited, fileEdited, type FileInfo, type FileList, type FileText, type FileWritten,
 } from '../protocol/files.ts';
+import { type FilesPatched, filesPatched } from '../protocol/files/patch.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
 import type { ArchiveUnpacked } from '../protocol/files/archive.ts';
 import { type ArchiveOptions, download, type UnpackOptions, uploadArchive } from './transfer/archive.ts';
@@ -45,6 +46,12 @@ export interface MkdirOptions extends ActOptions {
 
 export interface EditOptions extends ActOptions {
   readonly etag?: string | undefined;
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface PatchOptions extends ActOptions {
+  readonly path?: string | undefined;
+  readonly etags?: { readonly [name: string]: string } | undefined;
   readonly dryRun?: boolean | undefined;
 }
 
@@ -182,7 +189,19 @@ export class Files {
    *   `not_text`, `payload_too_large` …
    */
   edit(path: string, edits: readonly FileEdit[], { etag, dryRun, ...options }: EditOptions = {}): Promise<FileEdited> {
-    return call(this.#transport, editFile, { body: { path, edits, etag, dryRun }, ...keyed(options) });
+    return call(this.#transport, editFile, { body: { path, edits, etag, dryRun }, ...keyed(options) }, [fileEdited]);
+  }
+
+  /**
+   * Applies a patch over several files: a unified diff, or the form that begins with `*** Begin Patch`. All of it is
+   * checked before one byte changes. Answers the diff of each file.
+   *
+   * @param options.path The directory that its names are relative to. Default: the server's working directory.
+   * @param options.etags Of files as they were read, by their names in the patch. @param options.dryRun Write nothing.
+   * @throws ProblemError `edit_failed` with `file`, `hunk`, `lines` and all `failures`; `file_changed`, `not_text` …
+   */
+  patch(patch: string, { path, etags, dryRun, ...options }: PatchOptions = {}): Promise<FilesPatched> {
+    return call(this.#transport, editFile, { body: { patch, path, etags, dryRun }, ...keyed(options) }, [filesPatched]);
   }
 
   /**

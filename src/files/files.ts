@@ -12,6 +12,7 @@ import { BoundedAnswers } from '../process/state/bounded-answers.ts';
 import type {
   EditRequest, FileEdited, FileInfo, FileList, FileText, MkdirRequest, MoveRequest,
 } from '../protocol/files.ts';
+import type { FilesPatched, PatchRequest } from '../protocol/files/patch.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { Archives } from './archive/archives.ts';
 import { copyTree, mustNotContain } from './copy.ts';
@@ -22,6 +23,7 @@ import { infoOf } from './info.ts';
 import { listDirectory, type Page } from './list.ts';
 import { Locks } from './lock.ts';
 import { bytesOf, openFile, snapshot, type Snapshot, statAt } from './read.ts';
+import { applyPatch } from './patch/apply-patch.ts';
 import { readText, type TextRange } from './text.ts';
 import { removeAt, Unfinished } from './unfinished.ts';
 import { Writer, type WriteRequest, type WriteResult } from './write.ts';
@@ -42,6 +44,7 @@ export class Files {
   readonly #roots: Roots;
   readonly #writer: Writer;
   readonly #unfinished: Unfinished;
+  readonly #locks = new Locks();
 
   constructor({ roots, stateDir, log }: FilesOptions) {
     this.#roots = roots;
@@ -49,7 +52,7 @@ export class Files {
     this.answers = new BoundedAnswers(folder);
     this.#unfinished = new Unfinished(folder, log);
     this.archives = new Archives({ roots, unfinished: this.#unfinished, log });
-    this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: new Locks() });
+    this.#writer = new Writer({ roots, unfinished: this.#unfinished, locks: this.#locks });
   }
 
   /**
@@ -83,6 +86,12 @@ export class Files {
   /** @throws as `editFile`. */
   edit(request: EditRequest): Promise<FileEdited> {
     return editFile({ roots: this.#roots, writer: this.#writer }, request);
+  }
+
+  /** @throws as `applyPatch`. */
+  patch(request: PatchRequest): Promise<FilesPatched> {
+    const context = { roots: this.#roots, writer: this.#writer, unfinished: this.#unfinished, locks: this.#locks };
+    return applyPatch(context, request);
   }
 
   /** How much of an upload in parts is there. */

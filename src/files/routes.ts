@@ -8,7 +8,8 @@ import {
   copyFile, deleteFile, editFile, listFiles, makeDirectory, moveFile, readFile, readTextFile, statFile, writeFile,
 } from '../protocol/endpoints/files.ts';
 import { callName, type Endpoint } from '../protocol/endpoint.ts';
-import type { FileDeleted, ReadQuery, WriteQuery } from '../protocol/files.ts';
+import type { FileDeleted, FileEdited, ReadQuery, WriteQuery } from '../protocol/files.ts';
+import type { FilesPatched } from '../protocol/files/patch.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import { matchesTag } from '../http/routing/conditional.ts';
@@ -28,7 +29,8 @@ export function fileRoutes(files: () => Files): Route[] {
       json(200, await files().text(path, { line, limit }))),
     bind(writeFile, (request) => write(files(), request)),
     bind(editFile, async (request) =>
-      json(200, await once(files(), editFile, request, () => files().edit(request.body)))),
+      json(200, await once<FileEdited | FilesPatched>(files(), editFile, request, () =>
+        ('patch' in request.body ? files().patch(request.body) : files().edit(request.body))))),
     bind(deleteFile, async ({ query: { path, recursive = false } }) => {
       const body: FileDeleted = { deleted: true, path: await files().delete(path, { isRecursive: recursive }) };
       return json(200, body);

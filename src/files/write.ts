@@ -27,6 +27,8 @@ export interface WriteRequest extends Conditions {
   /** Of the content, in bytes; `undefined`: it is not known before its end. */
   readonly lengthBytes?: number | undefined;
   readonly mode?: number | undefined;
+  /** A new file without a `mode` is a program. */
+  readonly isExecutable?: boolean | undefined;
   readonly mkdirs?: boolean | undefined;
   readonly append?: boolean | undefined;
   /** The content is this part of the file. */
@@ -181,8 +183,9 @@ async function mustFit(place: Place, lengthBytes: number | undefined): Promise<v
 }
 
 /** Open to others only where the file at its place will be. */
-function firstMode(old: BigIntStats | undefined, { mode }: WriteRequest): number {
-  return old === undefined && mode === undefined ? 0o666 : ownerOnly;
+function firstMode(old: BigIntStats | undefined, { mode, isExecutable }: WriteRequest): number {
+  if (old !== undefined || mode !== undefined) return ownerOnly;
+  return isExecutable === true ? 0o777 : 0o666;
 }
 
 /** @returns the position behind the last byte. */

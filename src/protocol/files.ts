@@ -10,6 +10,7 @@ import { count, list, maybe, only, orNull, seconds, shape, string, word } from '
 
 /** PATH_MAX of limits.h. */
 const path = text({ min: 1, max: 4096 });
+export const filePath: Parser<string> = path;
 const relative = 'Absolute, or relative to the working directory of the server.';
 export const anyPath: Parser<string> = described(`${relative} Links are followed.`, path);
 const ownPath = described(`${relative} A link itself is meant.`, path);
@@ -137,6 +138,16 @@ export interface FileEdited {
   readonly replacements: number;
   /** `false`: it was asked for as `dryRun`, or nothing changes. */
   readonly written: boolean;
+  /** The edits whose old text is there only with other blanks. */
+  readonly edits?: readonly EditNote[];
+}
+
+export interface EditNote {
+  /** From 1. */
+  readonly edit: number;
+  readonly matched: 'whitespace';
+  /** Where it was found, from 1. */
+  readonly line: number;
 }
 
 export const fileEdited = shape<FileEdited>({
@@ -144,6 +155,9 @@ export const fileEdited = shape<FileEdited>({
   diff: described('A unified diff; empty: nothing changes', string),
   replacements: described('In how many places something was replaced', count),
   written: described('false: asked for as dryRun, or nothing changes', boolean),
+  edits: maybe(described('Those whose old text is there only with other blanks', list(shape<EditNote>({
+    edit: described('From 1', count), matched: only('whitespace'), line: described('From 1', count),
+  })))),
 }, { name: 'an edited file', relies: ['diff', 'etag'] });
 
 /** A part of an upload has arrived. */
@@ -245,10 +259,12 @@ const fileEdit: Parser<FileEdit> = parser(editFields.schema, (value, at) => {
   return { startLine, endLine, new: text };
 });
 
+export const editList = described('All are checked before one is made; they must not overlap.',
+  array(fileEdit, { min: 1, max: 1000 }));
+
 export const editRequest = object({
   path: anyPath,
-  edits: described('All are checked before one is made; they must not overlap.',
-    array(fileEdit, { min: 1, max: 1000 })),
+  edits: editList,
   etag: described('Of the file as it was read: if it has changed, 412 with the lines that are there now.',
     optional(text({ min: 1, max: 1000 }))),
   dryRun: described('Answer the diff, and write nothing.', optional(boolean)),

@@ -10,6 +10,7 @@ import { request } from 'node:http';
 import { basename, join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { FileEdited, FileInfo, FileList, FileText, FileWritten, TextLine } from '../../src/protocol/files.ts';
+import type { FilesPatched } from '../../src/protocol/files/patch.ts';
 import { type Answer, type Asked, type Reached, ask } from '../support/client.ts';
 import { type TestServer, atEnd, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -425,6 +426,32 @@ describe('POST /files/edit', { skip }, () => {
     writeFileSync(join(folder, 'binary'), 'a\0b');
     assert.equal((await edit({ path: join(folder, 'binary'), edits: [{ old: 'a', new: 'b' }] })).problem.code, 'not_text');
     assert.equal((await edit({ path: folder, edits: [{ old: 'a', new: 'b' }] })).problem.code, 'not_a_file');
+  });
+
+  it('takes old text with other blanks where there is one such place, and says so', async (t) => {
+    const { folder, server } = await setUp(t);
+    const path = join(folder, 'f');
+    writeFileSync(path, '\tif x:  \r\n\t\ty\r\nend\r\n');
+    const edits = [{ old: 'end', new: 'END' }, { old: '  if x:\n  \ty\n', new: '  if z:\n  \ty \n' }];
+    const edited = (await ask(server, 'POST /files/edit', { body: { path, edits } })).json<FileEdited>();
+    assert.deepEqual(edited.edits, [{ edit: 2, matched: 'whitespace', line: 1 }]);
+    assert.equal(readFileSync(path, 'utf8'), '\tif z:\r\n\t\ty \r\nEND\r\n');
+  });
+
+  it('applies a patch over several files, once for each Idempotency-Key', async (t) => {
+    const { folder, server } = await setUp(t);
+    writeFileSync(join(folder, 'a'), 'one\n');
+    const patch = '--- a/a\n+++ b/a\n@@ -1 +1 @@\n-one\n+1\n--- /dev/null\n+++ b/sub/b\n@@ -0,0 +1 @@\n+new\n';
+    const asked = { body: { path: folder, patch }, headers: { 'Idempotency-Key': 'patch-1' } };
+    const patched = (await ask(server, 'POST /files/edit', asked)).json<FilesPatched>();
+    assert.deepEqual(patched.files.map(({ path, action }) => [path, action]), [[join(folder, 'a'), 'edited'], [join(folder, 'sub/b'), 'created']]);
+    assert.deepEqual((await ask(server, 'POST /files/edit', asked)).json<FilesPatched>(), patched);
+    assert.deepEqual([readFileSync(join(folder, 'a'), 'utf8'), readFileSync(join(folder, 'sub/b'), 'utf8')], ['1\n', 'new\n']);
+    const again = await ask(server, 'POST /files/edit', { body: { path: folder, patch } });
+    assert.deepEqual([again.status, again.problem.code, again.problem['file'], again.problem['hunk']], [422, 'edit_failed', 'a', 1]);
+    assert.deepEqual((await server.client.files.patch(patch.replace('-one', '-1').replace('+1\n---', '+2\n---').split('--- /dev')[0] ?? '', { path: folder, dryRun: true })).written, false);
+    const mixed = await ask(server, 'POST /files/edit', { body: { patch, edits: [] } });
+    assert.match(mixed.problem.detail, /body.edits: unknown field/);
   });
 
   it('of many edits at once each is made on the file that the one before has left; with a tag only one is', async (t) => {

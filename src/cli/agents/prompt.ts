@@ -11,6 +11,7 @@ import { UsageError } from '../failure.ts';
 import { toFlagError } from '../flag-error.ts';
 import { aboutJob, resolveJob } from '../job-ref.ts';
 import { isTyped, painter, printJson, printLine } from '../io/print.ts';
+import { readAll } from '../io/read-all.ts';
 import { hasStdin } from '../follow/stdin.ts';
 
 const options = {
@@ -118,15 +119,9 @@ function checkFlags(values: PromptOptions): void {
 async function promptOf(args: readonly string[], isInteractive: boolean): Promise<string | undefined> {
   const isOnStdin = (args.length === 0 && !isTyped() && hasStdin()) || (args.length === 1 && args[0] === '-');
   if (args.length === 0 && isInteractive) return undefined;
-  const text = isOnStdin ? await readStdin() : args.join(' ');
+  const text = isOnStdin ? await readAll(process.stdin) : args.join(' ');
   if (text.trim() === '') throw new UsageError('There is no prompt: give one as an argument or on stdin', 'prompt');
   return text;
-}
-
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
 }
 
 async function detach(

@@ -14,8 +14,8 @@ interface Change {
   readonly lines: readonly string[];
 }
 
-/** @param path For the head. @returns `''` where nothing changes. */
-export function unifiedDiff(path: string, content: string, splices: readonly Splice[]): string {
+/** @param path For the head. @param newPath Default: the same. @returns `''` where nothing changes. */
+export function unifiedDiff(path: string, content: string, splices: readonly Splice[], newPath = path): string {
   const old = linesOf(content);
   const narrow = changesOf(content, old, splices).map((change) => narrowed(content, old, change));
   const changes = joined(narrow.filter(({ start, end, lines }) => end > start || lines.length > 0));
@@ -41,7 +41,7 @@ export function unifiedDiff(path: string, content: string, splices: readonly Spl
     hunks.push(`@@ -${range(first, length)} +${range(first + shift, length + added - removed)} @@\n${body.join('')}`);
     shift += added - removed;
   }
-  return `--- ${path}\n+++ ${path}\n${hunks.join('')}`;
+  return `--- ${path}\n+++ ${newPath}\n${hunks.join('')}`;
 }
 
 /** An empty range is named by the line before it. */

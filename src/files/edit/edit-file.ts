@@ -4,21 +4,21 @@
  */
 import type { Roots } from '../../base/files/roots.ts';
 import { readAt } from '../../base/files/untrusted-file.ts';
-import type { EditRequest, FileEdited, TextLine } from '../../protocol/files.ts';
+import type { EditNote, EditRequest, FileEdited } from '../../protocol/files.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { tagOf } from '../etag.ts';
 import { explained } from '../failure.ts';
 import { openFile } from '../read.ts';
 import type { Writer } from '../write.ts';
+import { asBytes, asText } from './bytes.ts';
 import { unifiedDiff } from './diff.ts';
 import { applySplices, type Edit, EditError, type Splice, splicesOf } from './edits.ts';
-import { type Lines, linesOf } from './lines.ts';
+import { linesOf, mostShownLines, shownLines } from './lines.ts';
 
 /** Longer files are not edited: one edit would hold up all other requests. */
 export const maxEditBytes = 4 * 2 ** 20;
 /** Lines that are shown around a place. */
 const around = 3;
-const mostShown = 100;
 /** Of so many edits the place in a changed file is shown: each is looked for in all of it. */
 const mostPlaces = 20;
 
@@ -61,11 +61,22 @@ async function tryEdit({ roots, writer }: EditContext, request: EditRequest): Pr
   const splices = placed(file, edits);
   const edited = Buffer.from(applySplices(content, splices), 'latin1');
   const diff = asText(unifiedDiff(asBytes(path), content, splices));
-  const answer = { path, diff, replacements: splices.length };
+  const notes = notesOf(content, splices);
+  const answer = { path, diff, replacements: splices.length, ...(notes.length > 0 ? { edits: notes } : {}) };
   if (request.dryRun === true || diff === '') return { ...answer, etag, sizeBytes: edited.length, written: false };
   const written = await writer.write(path, { content: only(edited), mustMatch: [etag] });
   if (!written.isComplete) throw new Error('the whole file was written, and only a part of it arrived');
   return { ...answer, etag: written.etag, sizeBytes: written.sizeBytes, written: true };
+}
+
+/** The edits that were found only with other blanks. */
+function notesOf(content: string, splices: readonly Splice[]): readonly EditNote[] {
+  const loose = splices.filter(({ looseEdit }) => looseEdit !== undefined);
+  if (loose.length === 0) return [];
+  const lines = linesOf(content);
+  return loose.map(({ looseEdit = 0, start }) => (
+    { edit: looseEdit + 1, matched: 'whitespace', line: lines.numberAt(start) }
+  ));
 }
 
 async function original(roots: Roots, path: string): Promise<Original> {
@@ -98,7 +109,7 @@ function placed(file: Original, edits: readonly Edit[]): readonly Splice[] {
         edit: index + 1, etag: file.etag,
         ...(nearestLine === undefined
           ? {}
-          : { lines: shown(linesOf(file.content), nearestLine - around, nearestLine + around) }),
+          : { lines: shownLines(linesOf(file.content), nearestLine - around, nearestLine + around) }),
       },
     });
   }
@@ -112,31 +123,16 @@ function changed({ path, etag, content }: Original, edits: readonly Edit[]): Pro
     const nearest = lines.nearest(edit.old);
     return nearest === undefined ? [] : [[nearest, nearest + edit.old.split('\n').length - 1] as const];
   });
-  const numbers = places.flatMap(([first, last]) => shown(lines, first - around, last + around));
+  const numbers = places.flatMap(([first, last]) => shownLines(lines, first - around, last + around));
   const once = [...new Map(numbers.map((line) => [line.number, line])).values()].sort((a, b) => a.number - b.number);
   return new ProblemError('file_changed', `Cannot edit ${path}: it has changed, its ETag is ${etag}`, {
-    headers: { ETag: etag }, extensions: { etag, lines: once.slice(0, mostShown) },
+    headers: { ETag: etag }, extensions: { etag, lines: once.slice(0, mostShownLines) },
   });
-}
-
-function shown(lines: Lines, first: number, last: number): TextLine[] {
-  const [begin, end] = [Math.max(1, first), Math.min(lines.count, last, first + mostShown)];
-  return Array.from({ length: Math.max(0, end - begin + 1) }, (_, index) => ({
-    number: begin + index, text: asText(lines.textOf(begin + index)),
-  }));
 }
 
 function inBytes(edit: EditRequest['edits'][number]): Edit {
   const text = asBytes(edit.new);
   return 'old' in edit ? { old: asBytes(edit.old), text, all: edit.all } : { ...edit, text };
-}
-
-function asBytes(text: string): string {
-  return Buffer.from(text).toString('latin1');
-}
-
-function asText(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString();
 }
 
 async function* only(bytes: Buffer): AsyncGenerator<Buffer, void> {

@@ -3,6 +3,8 @@
  * (Latin-1): what no edit names stays as it is, down to line endings and a missing last newline.
  * @module
  */
+import { commonIndent, core, isSameShape, reindented } from './blanks.ts';
+import { LineSearch, SearchLimitError, searchWork } from './line-search.ts';
 import { type LineEnd, lineEndOf, type Lines, linesOf } from './lines.ts';
 
 /** `text` in place of `old`, which must be there once, or of all that there are. */
@@ -27,6 +29,8 @@ export interface Splice {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** The index of the edit, where its old text is there only with other blanks. */
+  readonly looseEdit?: number;
 }
 
 /** An edit that does not fit. */
@@ -52,12 +56,18 @@ interface Text {
   readonly content: string;
   readonly lines: Lines;
   readonly lineEnd: LineEnd;
+  /** Its lines without the blanks around them. Made when it is first needed. */
+  readonly cores: () => LineSearch;
 }
 
 /** The splices of all edits, in order. @throws EditError where one does not fit, or two overlap. */
 export function splicesOf(content: string, edits: readonly Edit[]): readonly Splice[] {
-  const file: Text = { content, lines: linesOf(content), lineEnd: lineEndOf(content) };
-  const { lines } = file;
+  const lines = linesOf(content);
+  let cores: LineSearch | undefined;
+  const file: Text = {
+    content, lines, lineEnd: lineEndOf(content),
+    cores: () => cores ??= new LineSearch(content.split('\n', lines.count).map(core), searchWork()),
+  };
   const placed = edits.flatMap((edit, index) => {
     const found = 'old' in edit ? placesOf(file, edit, index) : [rangeOf(file, edit, index)];
     return found.map((splice) => ({ ...splice, index }));
@@ -67,7 +77,7 @@ export function splicesOf(content: string, edits: readonly Edit[]): readonly Spl
     if (before === undefined || start >= before.end) continue;
     throw new EditError(index, `it overlaps with edit ${before.index + 1} in line ${lines.numberAt(start)}`);
   }
-  return placed.map(({ start, end, text }) => ({ start, end, text }));
+  return placed.map(({ index: _, ...splice }) => splice);
 }
 
 export function applySplices(content: string, splices: readonly Splice[]): string {
@@ -80,14 +90,15 @@ export function applySplices(content: string, splices: readonly Splice[]): strin
   return pieces.join('') + content.slice(position);
 }
 
-function placesOf({ content, lines, lineEnd }: Text, edit: ReplaceEdit, index: number): Splice[] {
+function placesOf(file: Text, edit: ReplaceEdit, index: number): Splice[] {
+  const { content, lines, lineEnd } = file;
   if (edit.old.trim() === '') throw new EditError(index, 'its old text is blank, and would be found everywhere');
   // Models write \n, whatever the file has.
   const asInFile = (text: string): string => withLineEnd(text, lineEnd);
   const exact = findAll(content, edit.old);
   const [old, text] = exact.length > 0 ? [edit.old, edit.text] : [asInFile(edit.old), asInFile(edit.text)];
   const starts = exact.length > 0 ? exact : findAll(content, old);
-  if (starts.length === 0) throw notFound(lines, old, index);
+  if (starts.length === 0) return [loosePlace(file, edit, index)];
   if (starts.length > 1 && edit.all !== true) {
     const named = starts.slice(0, mostNamed).map((start) => lines.numberAt(start)).join(', ');
     const more = starts.length > mostNamed ? ', …' : '';
@@ -96,6 +107,44 @@ function placesOf({ content, lines, lineEnd }: Text, edit: ReplaceEdit, index: n
     );
   }
   return starts.map((start) => ({ start, end: start + old.length, text }));
+}
+
+/**
+ * The one place with these lines, but for blanks at their ends and an indentation that all have in common, which the
+ * new lines get as well. @throws EditError where there is none, or more than one.
+ */
+function loosePlace(file: Text, edit: ReplaceEdit, index: number): Splice {
+  const { content, lines, lineEnd } = file;
+  const wanted = edit.old.split('\n');
+  // With its last line's end.
+  const isWhole = wanted.length > 1 && wanted.at(-1) === '';
+  if (isWhole) wanted.pop();
+  const rangeAt = (first: number): readonly string[] =>
+    Array.from(wanted, (_, offset) => lines.textOf(first + offset + 1));
+  const starts: number[] = [];
+  try {
+    for (const start of file.cores().near(wanted.map(core), 0, 0)) {
+      if (isSameShape(wanted, rangeAt(start))) starts.push(start);
+      if (starts.length > mostNamed) break;
+    }
+  } catch (error) {
+    if (!(error instanceof SearchLimitError)) throw error;
+    throw new EditError(index, 'its old text is nearly there too often: give more of it');
+  }
+  const [first] = starts;
+  if (first === undefined) throw notFound(lines, withLineEnd(edit.old, lineEnd), index);
+  if (starts.length > 1) {
+    const named = starts.map((start) => start + 1).join(', ');
+    throw new EditError(index, `its old text is not there; with other blanks it is, in the lines ${named}`, first + 1);
+  }
+  const last = first + wanted.length;
+  const start = lines.startOf(first + 1);
+  const end = isWhole ? lines.startOf(last + 1) : lines.startOf(last) + lines.textOf(last).length;
+  const [from, to] = [commonIndent(wanted), commonIndent(rangeAt(first))];
+  const text = edit.text.split('\n').map((line) => reindented(line, from, to)).join('\n');
+  // The last line of a file may have no end: then it gets none.
+  const isOpen = isWhole && !content.endsWith('\n') && end === content.length;
+  return { start, end, text: withLineEnd(isOpen ? text.replace(/\r?\n$/, '') : text, lineEnd), looseEdit: index };
 }
 
 function withLineEnd(text: string, lineEnd: LineEnd): string {

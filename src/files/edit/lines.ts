@@ -2,6 +2,11 @@
  * The lines of a text.
  * @module
  */
+import type { TextLine } from '../../protocol/files.ts';
+import { asText } from './bytes.ts';
+
+/** How many lines an answer shows of a file that an edit does not fit. */
+export const mostShownLines = 100;
 
 export interface Lines {
   /** A last line without an end counts as well. */
@@ -63,4 +68,12 @@ export function linesOf(content: string): Lines {
 export function lineEndOf(content: string): LineEnd {
   const [ends, pairs] = [content.match(/\n/g)?.length ?? 0, content.match(/\r\n/g)?.length ?? 0];
   return pairs * 2 > ends ? '\r\n' : '\n';
+}
+
+/** The lines, as text of an answer: those of them that there are. */
+export function shownLines(lines: Lines, first: number, last: number): TextLine[] {
+  const [begin, end] = [Math.max(1, first), Math.min(lines.count, last, first + mostShownLines)];
+  return Array.from({ length: Math.max(0, end - begin + 1) }, (_, index) => ({
+    number: begin + index, text: asText(lines.textOf(begin + index)),
+  }));
 }

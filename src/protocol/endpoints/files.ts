@@ -4,11 +4,12 @@
  */
 import { endpoint } from '../endpoint.ts';
 import {
-  deleteQuery, editRequest, fileDeleted, fileEdited, fileInfo, fileList, fileText, fileWritten, type FileWritten,
+  deleteQuery, fileDeleted, fileInfo, fileList, fileText, fileWritten, type FileWritten,
   listQuery, mkdirRequest, moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress,
   writeQuery,
 } from '../files.ts';
 import { archiveUnpacked, packQuery, unpackQuery } from '../files/archive.ts';
+import { editAnswer, editBody } from '../files/patch.ts';
 import type { Parser } from '../../base/parse.ts';
 
 const always = ['file_not_found', 'path_not_allowed', 'file_unusable'] as const;
@@ -64,14 +65,17 @@ export const writeFile = endpoint('PUT', '/files', {
 });
 
 export const editFile = endpoint('POST', '/files/edit', {
-  summary: 'Edits a text file',
+  summary: 'Edits a text file, or applies a patch to several files',
   description: 'Exact text, which must be there once, or lines by their numbers as the file was read; all checked '
     + 'before one byte changes, and written in one step. Line endings, a byte order mark and a missing last newline '
-    + 'stay. An edit that does not fit says why, and shows the nearest place in `lines`.',
-  body: editRequest,
+    + 'stay. Old text that is there only with other blanks, once, counts as found: `edits` of the answer says so. An '
+    + 'edit that does not fit says why, and shows the nearest place in `lines`. With `patch` several files at once are '
+    + 'made, edited, moved and deleted: all hunks are checked before one byte changes, and what was written is put '
+    + 'back where a later file cannot be.',
+  body: editBody,
   example: { path: '/srv/app/config.ini', edits: [{ old: 'port = 80', new: 'port = 8080' }], dryRun: true },
   isIdempotent: true,
-  answers: { 200: { description: 'The diff of what was changed', body: fileEdited } },
+  answers: { 200: { description: 'The diff of what was changed; of a patch, for each file', body: editAnswer } },
   problems: [...always, 'not_a_file', 'not_text', 'edit_failed', 'file_changed', 'storage_full'],
 });
 

@@ -151,4 +151,19 @@ describe('sidecar edit', { skip: process.platform === 'win32' }, () => {
     assert.equal((await run(['edit', path, '--replace', '2'])).exitCode, 2);
     assert.equal((await run(['edit', path, 'x'])).exitCode, 2);
   });
+
+  it('applies a patch of this machine to files of that one', async (t) => {
+    const { run, folder } = await setUp(t);
+    const path = join(folder, 'a');
+    writeFileSync(path, 'one\n');
+    writeFileSync(join(folder, 'fix.diff'), '--- a/a\n+++ b/a\n@@ -1 +1 @@\n-one\n+1\n');
+    const done = await run(['edit', '--patch', join(folder, 'fix.diff'), folder]);
+    assert.deepEqual([done.stdout, done.exitCode], [`--- ${path}\n+++ ${path}\n@@ -1 +1 @@\n-one\n+1\n`, 0]);
+    assert.equal(readFileSync(path, 'utf8'), '1\n');
+    const again = await run(['edit', '--patch', '-', folder], { stdin: '*** Begin Patch\n*** Update File: a\n@@\n-one\n+1\n*** End Patch\n' });
+    assert.equal(again.exitCode, 1);
+    assert.match(again.stderr, /Cannot patch a: hunk 1: its lines are not there/);
+    assert.equal((await run(['edit', '--patch', join(folder, 'none'), folder])).exitCode, 1);
+    assert.equal((await run(['edit', '--patch', '-', '--all'])).exitCode, 2);
+  });
 });

@@ -6,18 +6,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { unifiedDiff } from '../../../src/files/edit/diff.ts';
 import { type Edit, EditError, applySplices, splicesOf } from '../../../src/files/edit/edits.ts';
+import { numbersFrom } from '../../support/random.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const edited = (content: string, edits: readonly Edit[]): string => applySplices(content, splicesOf(content, edits));
-
-/** Numbers that look random and are the same in each run (Park and Miller, 1988). */
-function numbersFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state % below;
-  };
-}
 
 /** Applies a unified diff as its definition says, hunk by hunk. */
 function patched(content: string, diff: string): string {

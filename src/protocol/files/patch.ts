@@ -1,0 +1,91 @@
+/**
+ * Patches over several files: request and answer.
+ * @module
+ */
+import {
+  boolean, described, object, optional, type Parsed, type Parser, parser, record, text,
+} from '../../base/parse.ts';
+import { count, either, integer, list, maybe, only, shape, string, word } from '../answer.ts';
+import { editList, editRequest, type EditRequest, fileEdited, type FileEdited, filePath } from '../files.ts';
+
+const fields = {
+  patch: described('Instead of path and edits: a unified diff, as git or `diff -u` writes it, or *** Begin Patch …',
+    optional(text({ min: 1 }))),
+  etags: described('With `patch`: the ETags of files as they were read, by their names in it: if one has changed, 412.',
+    optional(record(text({ min: 1, max: 4096 }), text({ min: 1, max: 1000 }), { max: 1000 }))),
+  dryRun: described('Answer the diff, and write nothing.', optional(boolean)),
+};
+
+export const patchRequest = object({
+  ...fields,
+  patch: text({ min: 1 }),
+  path: optional(filePath),
+});
+export type PatchRequest = { readonly patch: string } & Partial<Parsed<typeof patchRequest>>;
+
+const both = object({
+  ...fields,
+  path: described('The file; with `patch`: the directory that its names are relative to, by default the working '
+    + 'directory of the server. Relative to that, or absolute. Links are followed.', optional(filePath)),
+  edits: optional(editList),
+  etag: described('With `edits`: of the file as it was read.', optional(text({ min: 1, max: 1000 }))),
+});
+
+/** Edits of one file, or a patch. */
+export const editBody: Parser<EditRequest | PatchRequest> = parser(both.schema, (value, at) =>
+  (typeof value === 'object' && value !== null && 'patch' in value ? patchRequest(value, at) : editRequest(value, at)));
+
+export const patchActions: readonly ['created', 'edited', 'deleted', 'moved'] =
+  ['created', 'edited', 'deleted', 'moved'];
+export type PatchAction = (typeof patchActions)[number];
+
+/** A hunk that is not just where its header says, with just its lines. */
+export interface HunkNote {
+  /** From 1. */
+  readonly hunk: number;
+  /** Where it was found, from 1. */
+  readonly line: number;
+  readonly offsetLines?: number;
+  /** Its lines are there only with other blanks. */
+  readonly matched?: 'whitespace';
+}
+
+export interface PatchedFile {
+  readonly path: string;
+  readonly action: PatchAction;
+  /** Of a file that was moved, or made from another: the path of that. */
+  readonly from?: string;
+  /** A unified diff; empty where the content stays, or is no text. */
+  readonly diff: string;
+  /** Of the file as it is now. */
+  readonly etag?: string;
+  readonly sizeBytes?: number;
+  /** Those that are not just where their headers say, with just their lines. */
+  readonly hunks?: readonly HunkNote[];
+}
+
+export interface FilesPatched {
+  readonly files: readonly PatchedFile[];
+  /** `false`: it was asked for as `dryRun`, or nothing changes. */
+  readonly written: boolean;
+}
+
+export const filesPatched = shape<FilesPatched>({
+  files: list(shape<PatchedFile>({
+    path: string,
+    action: word(...patchActions),
+    from: maybe(described('Of a file that was moved, or made from another: the path of that', string)),
+    diff: described('A unified diff; empty where the content stays, or is no text', string),
+    etag: maybe(described('Of the file as it is now', string)),
+    sizeBytes: maybe(count),
+    hunks: maybe(described('Those that are not just where their headers say, with just their lines',
+      list(shape<HunkNote>({
+        hunk: described('From 1', count), line: described('Where it was found, from 1', count),
+        offsetLines: maybe(integer),
+        matched: maybe(described('Its lines are there only with other blanks', only('whitespace'))),
+      })))),
+  })),
+  written: described('false: asked for as dryRun, or nothing changes', boolean),
+}, { name: 'a patch', relies: ['files'] });
+
+export const editAnswer: Parser<FileEdited | FilesPatched> = either<FileEdited, FilesPatched>(fileEdited, filesPatched);
