@@ -71,6 +71,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'update/archive/tarball.ts': 'the tarball, in the thread pool, once its hash was found right; it may be a link',
   'update/sources/local.ts': 'what the user names, which may be a link, in the thread pool',
   'cli/connect.ts': 'the key file that the user names, which may be a pipe',
+  'cli/files/edit.ts': 'the patch that the user names, which may be a pipe',
   'cli/server/trust.ts': 'the key file that the user names',
   'cli/files/sync/tree.ts': 'files below a directory that the user names, with O_NONBLOCK and without links',
   'cli/files/local-file.ts': 'the files that the user names, which may be pipes',

@@ -450,8 +450,8 @@ describe('POST /files/edit', { skip }, () => {
     const again = await ask(server, 'POST /files/edit', { body: { path: folder, patch } });
     assert.deepEqual([again.status, again.problem.code, again.problem['file'], again.problem['hunk']], [422, 'edit_failed', 'a', 1]);
     assert.deepEqual((await server.client.files.patch(patch.replace('-one', '-1').replace('+1\n---', '+2\n---').split('--- /dev')[0] ?? '', { path: folder, dryRun: true })).written, false);
-    const mixed = await ask(server, 'POST /files/edit', { body: { patch, edits: [] } });
-    assert.match(mixed.problem.detail, /body.edits: unknown field/);
+    const mixed = await ask(server, 'POST /files/edit', { body: { patch, edits: [{ old: 'one', new: '1' }] } });
+    assert.match(mixed.problem.detail, /body.edits: there is a patch/);
   });
 
   it('of many edits at once each is made on the file that the one before has left; with a tag only one is', async (t) => {

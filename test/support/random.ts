@@ -1,4 +1,7 @@
-/** Numbers that look random and are the same in each run (Park and Miller, 1988). */
+/**
+ * Numbers that look random and are the same in each run (Park and Miller, 1988).
+ * @module
+ */
 
 export function numbersFrom(seed: number): (below: number) => number {
   let state = seed;

@@ -12,7 +12,8 @@ import { asBytes, asText } from '../edit/bytes.ts';
 import { linesOf, mostShownLines, shownLines } from '../edit/lines.ts';
 import { checkPatch } from './check-patch.ts';
 import { PatchError } from './patch-error.ts';
-import { type FilePatch, parsePatch } from './patch.ts';
+import type { FilePatch } from './file-patch.ts';
+import { parsePatch } from './patch.ts';
 import { type WorkingFile, WorkingFiles } from './working-files.ts';
 import { type Change, type PatchContext, writeAll, type Written } from './write-patch.ts';
 

@@ -11,7 +11,7 @@ import { type SearchWork, searchWork } from '../edit/line-search.ts';
 import { linesOf, shownLines } from '../edit/lines.ts';
 import { nothing } from './names.ts';
 import { HunkError } from './patch-error.ts';
-import type { FilePatch, Hunk } from './patch.ts';
+import type { FilePatch, Hunk } from './file-patch.ts';
 import { type Placement, placeHunks } from './place-hunks.ts';
 import { contentBefore, contentOf, type WorkingFile, type WorkingFiles } from './working-files.ts';
 
@@ -30,7 +30,7 @@ interface Failure {
 
 /**
  * @param files Get what they will be.
- * @throws ProblemError edit_failed, with all that does not fit; file_not_found, not_a_file, not_text, path_not_allowed …
+ * @throws ProblemError edit_failed, with all that does not fit; file_not_found, not_a_file, not_text …
  */
 export async function checkPatch(files: WorkingFiles, patches: readonly FilePatch[]): Promise<void> {
   const checker = new Checker(files, patches);

@@ -6,7 +6,7 @@
 import { asText } from '../edit/bytes.ts';
 import { anchorsOf, hunkLines, isHunkLine, lineOfRange, rangePattern, withoutBlankEnd } from './hunk-body.ts';
 import { PatchError } from './patch-error.ts';
-import type { FilePatch, Hunk } from './patch.ts';
+import type { FilePatch, Hunk } from './file-patch.ts';
 
 const heading = /^\*\*\* (Add File|Delete File|Update File|Move to|End of File|End Patch)(?::[ \t]*(.*?))?[ \t]*$/;
 

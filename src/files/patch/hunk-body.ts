@@ -2,7 +2,7 @@
  * The lines of a hunk, in both forms of a patch.
  * @module
  */
-import type { HunkLine } from './patch.ts';
+import type { HunkLine } from './file-patch.ts';
 
 const openMark = /^\\ /;
 

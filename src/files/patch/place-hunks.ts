@@ -8,7 +8,7 @@ import type { Splice } from '../edit/edits.ts';
 import { LineSearch, SearchLimitError, type SearchWork } from '../edit/line-search.ts';
 import { type LineEnd, lineEndOf, linesOf } from '../edit/lines.ts';
 import { HunkError } from './patch-error.ts';
-import type { Hunk, HunkLine } from './patch.ts';
+import type { Hunk, HunkLine } from './file-patch.ts';
 
 export interface PlacedHunk {
   /** From 1. */

@@ -6,7 +6,7 @@
 import { anchorsOf, hunkLines, isHunkLine, lineOfRange, rangePattern, withoutBlankEnd } from './hunk-body.ts';
 import { isOfEpoch, nameOf, namesOfHeader, nothing, withoutSides } from './names.ts';
 import { PatchError } from './patch-error.ts';
-import type { FilePatch, Hunk } from './patch.ts';
+import type { FilePatch, Hunk } from './file-patch.ts';
 
 /** Of an e-mail, as git writes it behind a patch. */
 const signature = /^-- ?\r?$/;
@@ -59,7 +59,7 @@ export function parseUnified(text: string): readonly FilePatch[] {
   }
   begin(undefined);
   if (files.length === 0) {
-    throw new PatchError('it is no patch: neither --- NAME and +++ NAME, nor diff --git, nor *** Begin Patch are in it');
+    throw new PatchError('it is no patch: it has neither --- NAME and +++ NAME, nor diff --git, nor *** Begin Patch');
   }
   return files;
 }

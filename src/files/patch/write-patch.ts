@@ -148,7 +148,8 @@ async function setAside(context: PatchContext, { path, before }: WorkingFile, un
 }
 
 async function removeAside({ roots, unfinished }: PatchContext, path: string): Promise<void> {
-  const isGone = await roots.at(path, (place) => unlink(place.path), { isFollowed: false }).then(() => true, () => false);
+  const removed = roots.at(path, (place) => unlink(place.path), { isFollowed: false });
+  const isGone = await removed.then(() => true, () => false);
   // What cannot be removed now is swept later.
   if (isGone) unfinished.forget(path);
   else unfinished.leave(path);

@@ -3,7 +3,7 @@
  * @module
  */
 import {
-  boolean, described, object, optional, type Parsed, type Parser, parser, record, text,
+  boolean, described, object, optional, ParseError, type Parsed, type Parser, parser, record, text,
 } from '../../base/parse.ts';
 import { count, either, integer, list, maybe, only, shape, string, word } from '../answer.ts';
 import { editList, editRequest, type EditRequest, fileEdited, type FileEdited, filePath } from '../files.ts';
@@ -16,13 +16,6 @@ const fields = {
   dryRun: described('Answer the diff, and write nothing.', optional(boolean)),
 };
 
-export const patchRequest = object({
-  ...fields,
-  patch: text({ min: 1 }),
-  path: optional(filePath),
-});
-export type PatchRequest = { readonly patch: string } & Partial<Parsed<typeof patchRequest>>;
-
 const both = object({
   ...fields,
   path: described('The file; with `patch`: the directory that its names are relative to, by default the working '
@@ -31,9 +24,16 @@ const both = object({
   etag: described('With `edits`: of the file as it was read.', optional(text({ min: 1, max: 1000 }))),
 });
 
+export type PatchRequest = { readonly patch: string } & Partial<Pick<Parsed<typeof both>, 'path' | 'etags' | 'dryRun'>>;
+
 /** Edits of one file, or a patch. */
-export const editBody: Parser<EditRequest | PatchRequest> = parser(both.schema, (value, at) =>
-  (typeof value === 'object' && value !== null && 'patch' in value ? patchRequest(value, at) : editRequest(value, at)));
+export const editBody: Parser<EditRequest | PatchRequest> = parser(both.schema, (value, at) => {
+  const { patch, edits, etag, ...rest } = both(value, at);
+  if (patch === undefined) return editRequest(value, at);
+  if (edits !== undefined) throw new ParseError(`${at}.edits`, 'there is a patch; send one of the two');
+  if (etag !== undefined) throw new ParseError(`${at}.etag`, 'a patch has etags, by the names of its files');
+  return { patch, ...rest };
+});
 
 export const patchActions: readonly ['created', 'edited', 'deleted', 'moved'] =
   ['created', 'edited', 'deleted', 'moved'];
