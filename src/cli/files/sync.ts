@@ -21,7 +21,7 @@ const options = {
   'watch': { type: 'boolean', short: 'w', description: 'Continue as files of DIR change' },
   'checksum': { type: 'boolean', short: 'c', description: 'Compare by hash also files of the same time' },
   'all-links': { type: 'boolean', description: 'Send also links that lead out of DIR' },
-  'force': { type: 'boolean', description: 'With --delete: also where DIR is empty' },
+  'force': { type: 'boolean', description: 'With --delete: also where DIR is empty, or :DIR is /' },
 } as const;
 
 export const command: Command = defineCommand({

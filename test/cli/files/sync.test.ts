@@ -116,6 +116,8 @@ describe('sidecar sync', { skip }, () => {
     const run = programOf(t, server);
     assert.match((await run(['sync', '--delete', join(here, 'none'), `:${there}`])).stderr, /Cannot read .*none/);
     assert.equal((await run(['sync', here, here])).exitCode, 2);
+    const { exitCode, stderr } = await run(['sync', '--delete', '--dry-run', here, ':/']);
+    assert.deepEqual([exitCode, /delete all of the machine .*\n.*--force/.test(stderr)], [1, true], stderr);
   });
 
   it('leaves out what it cannot send, and says so', async (t) => {

@@ -22,7 +22,7 @@ export interface SyncOptions {
   /** Whether anything is excluded. */
   readonly excludes: boolean;
   readonly deletes: boolean;
-  /** Whether an empty directory may delete everything. */
+  /** Whether an empty directory may delete everything, and any one the root of the machine. */
   readonly isForced: boolean;
   /** Whether files of the same size and time are compared, too. */
   readonly comparesAll: boolean;
@@ -130,10 +130,15 @@ export class Sync {
   }
 
   async #look(): Promise<Remote> {
-    const { target, exclude } = this.#options;
+    const { target, exclude, deletes, isForced } = this.#options;
     const found = await statIfThere(this.#sidecar, target);
     if (found === undefined) return { root: undefined, tree: new Map(), skipped: [], excluded: [] };
     if (found.type !== 'directory') throw new CommandError(`Cannot sync to :${target}: it is no directory`);
+    if (found.path === '/' && deletes && !isForced) {
+      throw new CommandError('Cannot sync to :/: --delete would delete all of the machine that DIR does not have', {
+        hint: 'Give --force if that is what you want',
+      });
+    }
     return { root: found.path, ...await scanMachine(this.#sidecar, found.path, exclude) };
   }
 
