@@ -33,10 +33,10 @@ export interface Splice {
   readonly looseEdit?: number;
 }
 
-/** An edit that does not fit. */
+/** An edit, or a hunk of a patch, that does not fit. */
 export class EditError extends Error {
   override readonly name = 'EditError';
-  /** The edit's index. */
+  /** Of the edit, or of the hunk. */
   readonly index: number;
   /** Where the file comes closest to what was looked for, from 1. */
   readonly nearestLine: number | undefined;

@@ -6,11 +6,10 @@ import type { TextLine } from '../../protocol/files.ts';
 import { ProblemError, type ProblemOptions } from '../../protocol/problem.ts';
 import { asBytes } from '../edit/bytes.ts';
 import { unifiedDiff } from '../edit/diff.ts';
-import { applySplices, type Splice } from '../edit/edits.ts';
+import { applySplices, EditError, type Splice } from '../edit/edits.ts';
 import { type SearchWork, searchWork } from '../edit/line-search.ts';
 import { linesOf, shownLines } from '../edit/lines.ts';
 import { nothing } from './names.ts';
-import { HunkError } from './patch-error.ts';
 import type { FilePatch, Hunk } from './file-patch.ts';
 import { type Placement, placeHunks } from './place-hunks.ts';
 import { contentBefore, contentOf, type WorkingFile, type WorkingFiles } from './working-files.ts';
@@ -180,7 +179,7 @@ class Checker {
     try {
       placement = placeHunks(content, hunks, this.#work);
     } catch (error) {
-      if (!(error instanceof HunkError)) throw error;
+      if (!(error instanceof EditError)) throw error;
       const { index, message, nearestLine } = error;
       throw failed(name, {
         file: name, hunk: index + 1, reason: message,

@@ -14,18 +14,3 @@ export class PatchError extends Error {
     this.file = file;
   }
 }
-
-/** A hunk that does not fit. */
-export class HunkError extends Error {
-  override readonly name = 'HunkError';
-  /** The hunk's index. */
-  readonly index: number;
-  /** Where the file comes closest to what was looked for, from 1. */
-  readonly nearestLine: number | undefined;
-
-  constructor(index: number, message: string, nearestLine?: number) {
-    super(message);
-    this.index = index;
-    this.nearestLine = nearestLine;
-  }
-}

@@ -4,10 +4,9 @@
  * @module
  */
 import { commonIndent, core, isSameShape, reindented } from '../edit/blanks.ts';
-import type { Splice } from '../edit/edits.ts';
+import { EditError, type Splice } from '../edit/edits.ts';
 import { LineSearch, SearchLimitError, type SearchWork } from '../edit/line-search.ts';
 import { type LineEnd, lineEndOf, linesOf } from '../edit/lines.ts';
-import { HunkError } from './patch-error.ts';
 import type { Hunk, HunkLine } from './file-patch.ts';
 
 export interface PlacedHunk {
@@ -26,7 +25,7 @@ export interface Placement {
   readonly hunks: readonly PlacedHunk[];
 }
 
-/** @throws HunkError */
+/** @throws EditError */
 export function placeHunks(content: string, hunks: readonly Hunk[], work: SearchWork): Placement {
   const placer = new Placer(content, work);
   const placed = hunks.map((hunk, index) => {
@@ -34,7 +33,7 @@ export function placeHunks(content: string, hunks: readonly Hunk[], work: Search
       return placer.place(hunk, index);
     } catch (error) {
       if (!(error instanceof SearchLimitError)) throw error;
-      throw new HunkError(index, 'its lines are nearly there too often: give more of what is around them');
+      throw new EditError(index, 'its lines are nearly there too often: give more of what is around them');
     }
   });
   return { splices: placer.splices, hunks: placed };
@@ -116,7 +115,7 @@ class Placer {
       const [found] = this.#search(anyBlanks).near([core(anchor)], from, from);
       if (found === undefined) {
         const where = this.#from === 0 ? '' : ` behind line ${this.#from}`;
-        throw new HunkError(index, `the line of its @@ is not there${where}`, linesOf(this.#content).nearest(anchor));
+        throw new EditError(index, `the line of its @@ is not there${where}`, linesOf(this.#content).nearest(anchor));
       }
       from = found;
     }
@@ -129,7 +128,7 @@ class Placer {
     if (isFirst && isAtEnd !== true) return Math.min(from + 1, count);
     const start = isAtEnd === true ? count : expected ?? count;
     if (start < from || start > count) {
-      throw new HunkError(index, `line ${start + 1} is ${start > count ? 'behind the end' : 'before the last hunk'}`);
+      throw new EditError(index, `line ${start + 1} is ${start > count ? 'behind the end' : 'before the last hunk'}`);
     }
     return start;
   }
@@ -150,7 +149,7 @@ class Placer {
     const behind = range.from > 0 ? ` behind line ${range.from}` : '';
     const end = hunk.isAtEnd === true ? ' at the end of the file' : behind;
     const where = nearest === undefined ? '' : `; the nearest place is line ${nearest}`;
-    throw new HunkError(index, `its lines are not there${end}${where}`, nearest);
+    throw new EditError(index, `its lines are not there${end}${where}`, nearest);
   }
 
   /** One place, or as many as are equally good. */
@@ -250,9 +249,9 @@ interface LineWriter {
   readonly textOf: (line: HunkLine) => string;
 }
 
-function ambiguous(index: number, starts: readonly number[]): HunkError {
+function ambiguous(index: number, starts: readonly number[]): EditError {
   const named = starts.slice(0, mostNamed).map((start) => start + 1).join(', ');
   const more = starts.length > mostNamed ? ', …' : '';
   const message = `its lines are there more than once, at the lines ${named}${more}: give more of what is around them`;
-  return new HunkError(index, message);
+  return new EditError(index, message);
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { applySplices } from '../../../src/files/edit/edits.ts';
 import { searchWork } from '../../../src/files/edit/line-search.ts';
-import { HunkError, PatchError } from '../../../src/files/patch/patch-error.ts';
+import { EditError } from '../../../src/files/edit/edits.ts';
+import { PatchError } from '../../../src/files/patch/patch-error.ts';
 import type { FilePatch } from '../../../src/files/patch/file-patch.ts';
 import { parsePatch } from '../../../src/files/patch/patch.ts';
 import { placeHunks } from '../../../src/files/patch/place-hunks.ts';
@@ -130,7 +131,7 @@ test('a hunk that does not fit says why, and where it nearly fits', () => {
     [file, '--- f\n+++ f\n@@ -9,0 +10 @@\n+y\n', 0, /line 10 is behind the end/, undefined],
   ] as const) {
     assert.throws(() => patched(content, patch), (error) => {
-      assert.ok(error instanceof HunkError, String(error));
+      assert.ok(error instanceof EditError, String(error));
       assert.deepEqual([error.index, error.nearestLine], [index, nearest], error.message);
       assert.match(error.message, message);
       return true;
