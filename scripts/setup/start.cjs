@@ -2,8 +2,9 @@
  * Runs the modules of a package, which are in a few files: see bundle.mjs.
  *
  * Compiling the modules is most of the time of a short command. So V8's code cache is kept in `code/`, for each file,
- * command and version of Node. Only users who can write the program can write there. A cache file is whole or absent;
- * if it cannot be written, or V8 rejects it, the modules are compiled as usual.
+ * command and version of Node; a command that has none yet uses that of the server. Only users who can write the
+ * program can write there. A cache file is whole or absent; if it cannot be written, or V8 rejects it, the modules are
+ * compiled as usual.
  *
  * @module
  */
@@ -69,11 +70,14 @@ exports.main = () => {
   const [, , word = ''] = process.argv;
   const name = /^[a-z]{2,12}$/.test(word) ? word : 'other';
   const scripts = files.map((file) => {
-    const kept = join(folder, [build, process.version, process.arch, file.replace('.cjs', ''), name].join('-'));
-    return { kept, script: scriptOf(file, codeIn(kept)) };
+    const keptOf = (word) => join(
+      folder, [build, process.version, process.arch, file.replace('.cjs', ''), word].join('-'));
+    const kept = keptOf(name);
+    const own = codeIn(kept);
+    return { kept, isNew: own === undefined, script: scriptOf(file, own ?? codeIn(keptOf('serve'))) };
   });
   for (const { script } of scripts) Object.assign(modules, script.runInThisContext()(runtime));
-  const news = scripts.filter(({ script }) => script.cachedDataRejected !== false);
+  const news = scripts.filter(({ isNew, script }) => isNew || script.cachedDataRejected !== false);
   if (news.length > 0) keepLater(news, word === 'serve');
   return modules[entry]({});
 };

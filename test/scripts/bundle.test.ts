@@ -1,7 +1,7 @@
 /** The program is two files: its start does not wait for a hundred modules. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -22,4 +22,14 @@ test('the built program runs without the modules that it was made from', async (
   assert.match(await run('--help'), /^ +serve +Run the server$/m);
   assert.match(await run('exec', '--help'), /--timeout/);
   assert.match(await run('config'), /^port +8585/m);
+
+  // The code of the server serves each command that has none of its own; what V8 rejects does no harm.
+  const code = join(folder, 'dist', 'code');
+  const kept = (): readonly string[] => readdirSync(code).map((name) => name.replace(/^.*-(?=\w+-\w+$)/, '')).sort();
+  const before = kept();
+  assert.ok(before.includes('program-config') && before.includes('shared-config'), before.join(' '));
+  for (const name of readdirSync(code).filter((one) => one.endsWith('-config')))
+    writeFileSync(join(code, name.replace(/config$/, 'serve')), 'no code');
+  assert.match(await run('doctor', '--help'), /^Usage/m);
+  assert.deepEqual(kept().filter((name) => !before.includes(name)), ['program-doctor', 'program-serve', 'shared-doctor', 'shared-serve']);
 });
