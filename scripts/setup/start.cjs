@@ -74,10 +74,11 @@ exports.main = () => {
       folder, [build, process.version, process.arch, file.replace('.cjs', ''), word].join('-'));
     const kept = keptOf(name);
     const own = codeIn(kept);
-    return { kept, isNew: own === undefined, script: scriptOf(file, own ?? codeIn(keptOf('serve'))) };
+    const script = scriptOf(file, own ?? codeIn(keptOf('serve')));
+    return { kept, script, isBorrowed: own === undefined && script.cachedDataRejected === false };
   });
   for (const { script } of scripts) Object.assign(modules, script.runInThisContext()(runtime));
-  const news = scripts.filter(({ isNew, script }) => isNew || script.cachedDataRejected !== false);
+  const news = scripts.filter(({ isBorrowed, script }) => isBorrowed || script.cachedDataRejected !== false);
   if (news.length > 0) keepLater(news, word === 'serve');
   return modules[entry]({});
 };
@@ -116,7 +117,8 @@ function keepLater(scripts, isServer) {
   const keep = () => {
     process.off('exit', keepAtEnd);
     try {
-      for (const { script, kept } of scripts) keepCode(script.createCachedData(), kept);
+      // What was borrowed has more than the command needs: it makes its own the next time, as V8 rejects an empty one.
+      for (const { script, kept, isBorrowed } of scripts) keepCode(isBorrowed ? '' : script.createCachedData(), kept);
     } catch {
       // The package belongs to another user, or the disk is full.
     }

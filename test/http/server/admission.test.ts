@@ -22,7 +22,7 @@ class Clients {
     return socket;
   }
 
-  /** What has just arrived on a connection takes 20 ms, while others connect. */
+  /** What has just arrived on a connection takes 20 ms, while others connect. On a busy machine A2 waits already. */
   async flood(): Promise<void> {
     this.connect('192.0.2.1', 'A1');
     await turn();
@@ -30,6 +30,11 @@ class Clients {
     while (performance.now() < until);
     this.connect('192.0.2.1', 'A2');
     await turn();
+  }
+
+  /** Those that have been read of the ones that came after the flood. */
+  later(): readonly string[] {
+    return this.read.filter((name) => name !== 'A1' && name !== 'A2');
   }
 
   async whileAnyWaits(): Promise<void> {
@@ -58,10 +63,9 @@ test('after a packet that took long, sources that were read less come first, the
   clients.connect('192.0.2.2', 'B1');
   for (const name of ['A5', 'A6']) clients.connect('192.0.2.1', name);
   clients.connect('192.0.2.2', 'B2');
-  assert.deepEqual(clients.read, ['A1', 'A2']);
-  assert.equal(clients.admission.waiting, 6);
+  assert.deepEqual(clients.later(), []);
   await clients.whileAnyWaits();
-  assert.deepEqual(clients.read, ['A1', 'A2', 'B2', 'B1', 'A6', 'A5', 'A4', 'A3']);
+  assert.deepEqual(clients.later(), ['B2', 'B1', 'A6', 'A5', 'A4', 'A3']);
 });
 
 test('a source that has shown the key does not wait, up to 32 connections until it shows the key again', async () => {
@@ -70,13 +74,13 @@ test('a source that has shown the key does not wait, up to 32 connections until 
   await clients.flood();
   clients.connect('192.0.2.1', 'A3');
   for (let index = 0; index < 40; index += 1) clients.connect('192.0.2.9', 'K');
-  assert.deepEqual(clients.read, ['A1', 'A2', ...Array.from({ length: 32 }, () => 'K')]);
+  assert.deepEqual(clients.later(), Array.from({ length: 32 }, () => 'K'));
   clients.admission.know('192.0.2.9');
   clients.connect('192.0.2.9', 'K again');
   assert.equal(clients.read.at(-1), 'K again');
   await clients.whileAnyWaits();
-  assert.equal(clients.read.at(-1), 'A3');
-  assert.equal(clients.read.length, 44);
+  assert.equal(clients.later().at(-1), 'A3');
+  assert.equal(clients.later().length, 42);
 });
 
 test('a connection that is closed while it waits is never read, and nothing is kept of it', async () => {
@@ -86,5 +90,5 @@ test('a connection that is closed while it waits is never read, and nothing is k
   clients.connect('192.0.2.1', 'A3');
   for (const socket of sockets) socket.destroy();
   await clients.whileAnyWaits();
-  assert.deepEqual(clients.read, ['A1', 'A2', 'A3']);
+  assert.deepEqual(clients.later(), ['A3']);
 });
