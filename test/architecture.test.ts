@@ -60,6 +60,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'agents/services/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
   'files/copy.ts': 'as files/read.ts',
   'files/hash.ts': 'as files/read.ts',
+  'files/find/walk.ts': 'as files/read.ts, in a thread that may wait',
   'files/read.ts': 'files that a client names, below held directories, with O_NONBLOCK and a check',
   'files/write.ts': 'the same, and what it makes itself, exclusively',
   'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',

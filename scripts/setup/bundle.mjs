@@ -36,6 +36,7 @@ export function programStores({ runner = [], program = [] } = {}) {
   return [
     { file: 'runner.cjs', entries: ['agents/runner/main.js', ...runner], isRunWhole: true },
     { file: 'holder.cjs', entries: ['terminals/holder/main.js'], isRunWhole: true },
+    { file: 'searcher.cjs', entries: ['files/find/searcher-main.js'], isRunWhole: true },
     { file: 'program.cjs', entries: [command, ...program], isRunWhole: false },
   ];
 }

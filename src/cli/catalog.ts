@@ -48,6 +48,7 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
       cat: () => import('./files/cat.ts'),
       cp: () => import('./files/cp.ts'),
       sync: () => import('./files/sync.ts'),
+      find: () => import('./files/find.ts'),
       edit: () => import('./files/edit.ts'),
     },
   },
@@ -75,7 +76,7 @@ const synonyms: { readonly [word: string]: string } = {
   stdin: 'nudge', stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm',
   agent: 'prompt', ask: 'prompt', approve: 'permissions', session: 'sessions', start: 'serve', server: 'serve',
   upgrade: 'update', health: 'status', settings: 'config', dir: 'ls', copy: 'cp', scp: 'cp', upload: 'cp',
-  download: 'cp', rsync: 'sync', push: 'sync',
+  download: 'cp', rsync: 'sync', push: 'sync', grep: 'find', rg: 'find', search: 'find',
 };
 
 /** @throws UsageError naming the command that was probably meant. */

@@ -51,6 +51,9 @@ export type { ArchiveFormat, ArchiveUnpacked } from '../protocol/files/archive.t
 export type {
   FileEdit, FileEdited, FileInfo, FileList, FileText, FileType, FileWritten, TextEncoding, TextLine,
 } from '../protocol/files.ts';
+export type {
+  FindBegin, FindContext, FindEnd, FindFile, FindMatch, FindRecord, FindRequest,
+} from '../protocol/files/find.ts';
 export type { FilesPatched, PatchedFile } from '../protocol/files/patch.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {

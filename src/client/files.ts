@@ -11,9 +11,11 @@ import {
 import { type FilesPatched, filesPatched } from '../protocol/files/patch.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
 import type { ArchiveUnpacked } from '../protocol/files/archive.ts';
+import type { FindRecord, FindRequest } from '../protocol/files/find.ts';
 import { type ArchiveOptions, download, type UnpackOptions, uploadArchive } from './transfer/archive.ts';
 import type { FileContent } from './transfer/content.ts';
 import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
+import { find } from './transfer/find.ts';
 import { flag, upload, type WriteOptions } from './transfer/upload.ts';
 import { call, callOf, confirmDeletion, keyed } from './transport/call.ts';
 import { open } from './transport/request.ts';
@@ -115,6 +117,18 @@ export class Files {
    */
   lines(path: string, { line, limit, signal }: LinesOptions = {}): Promise<FileText> {
     return call(this.#transport, readTextFile, { query: { path, line, limit }, signal });
+  }
+
+  /**
+   * Finds files by name and by content, as they are found: `begin`, each `match` with its `context` or each `file`, and
+   * `end`, which says whether there may be more. Leaving the loop ends the search.
+   *
+   * @param request.path The directory with all that is below it, or one file.
+   * @throws ProblemError `invalid_request` for an expression or glob that cannot be read, `file_not_found`,
+   *   `not_a_file`, `path_not_allowed`, `unavailable` where too many search at once.
+   */
+  find(request: FindRequest, { signal }: Cancellable = {}): AsyncGenerator<FindRecord, void, undefined> {
+    return find(this.#transport, request, signal);
   }
 
   /** The whole file as UTF-8, a byte order mark included. @throws ProblemError as {@link read}. */

@@ -19,6 +19,7 @@ import { copyTree, mustNotContain } from './copy.ts';
 import { editFile } from './edit/edit-file.ts';
 import { tagOf } from './etag.ts';
 import { explained } from './failure.ts';
+import { Finder } from './find/finder.ts';
 import { infoOf } from './info.ts';
 import { listDirectory, type Page } from './list.ts';
 import { Locks } from './lock.ts';
@@ -35,19 +36,23 @@ export interface FilesOptions {
   readonly roots: Roots;
   readonly stateDir: string;
   readonly log: Log;
+  /** Where programs are looked for, as in the environment. */
+  readonly programPath: string;
 }
 
 export class Files {
   /** The answers to requests with an Idempotency-Key. */
   readonly answers: BoundedAnswers;
   readonly archives: Archives;
+  readonly finder: Finder;
   readonly #roots: Roots;
   readonly #writer: Writer;
   readonly #unfinished: Unfinished;
   readonly #locks = new Locks();
 
-  constructor({ roots, stateDir, log }: FilesOptions) {
+  constructor({ roots, stateDir, log, programPath }: FilesOptions) {
     this.#roots = roots;
+    this.finder = new Finder({ roots, programPath });
     const folder = join(stateDir, 'files');
     this.answers = new BoundedAnswers(folder);
     this.#unfinished = new Unfinished(folder, log);

@@ -19,6 +19,7 @@ import { bind, type Request, type Route } from '../http/routing/route.ts';
 import { archiveRoutes } from './archive/routes.ts';
 import { conditionsOf, contentRangeOf } from './conditions.ts';
 import type { Files } from './files.ts';
+import { findRoute } from './find/routes.ts';
 import type { Snapshot } from './read.ts';
 
 /** @param files Is made at the first request: the start of a server does not load what it needs. */
@@ -49,6 +50,7 @@ export function fileRoutes(files: () => Files): Route[] {
     }))),
     bind(copyFile, async (request) => json(200, await once(files(), copyFile, request, () =>
       files().copy(request.body, request.signal)))),
+    findRoute(() => files().finder),
     ...archiveRoutes(() => files().archives),
   ];
 }

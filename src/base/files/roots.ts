@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { constants } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { asSystemError, errorCode } from '../error-code.ts';
@@ -126,6 +126,13 @@ export async function holdDirectory(path: string | Buffer): Promise<HeldDirector
   if (!canWalk) return { path: path.toString(), close: async () => undefined };
   const handle = await open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
   return { path: `${descriptors}${handle.fd}`, close: () => handle.close() };
+}
+
+/** {@link holdDirectory} for a thread that may wait. */
+export function holdDirectorySync(path: string | Buffer): { readonly path: string; readonly close: () => void } {
+  if (!canWalk) return { path: path.toString(), close: () => undefined };
+  const descriptor = openSync(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  return { path: `${descriptors}${descriptor}`, close: () => closeSync(descriptor) };
 }
 
 /** An error of the system with the path that was asked for, instead of one that only this process can use. */

@@ -8,6 +8,7 @@ import {
   listQuery, mkdirRequest, moveRequest, readQuery, statQuery, textQuery, type UploadProgress, uploadProgress,
   writeQuery,
 } from '../files.ts';
+import { findRecord, findRequest } from '../files/find.ts';
 import { archiveUnpacked, packQuery, unpackQuery } from '../files/archive.ts';
 import { editAnswer, editBody } from '../files/patch.ts';
 import type { Parser } from '../../base/parse.ts';
@@ -154,4 +155,16 @@ export const unpackFiles = endpoint('PUT', '/files/archive', {
     201: { description: 'The directory is new', body: archiveUnpacked },
   },
   problems: [...always, 'not_a_file', 'file_exists', 'directory_not_empty', 'storage_full', 'not_supported'],
+});
+
+export const findFiles = endpoint('POST', '/files/find', {
+  summary: 'Finds files by name and by content',
+  description: 'The answer is JSON, one value a line, as it is found: `begin`, then each `match` with the `context` '
+    + 'around it (or, by name alone, each `file`), and `end`, which says whether there may be more. It ends when the '
+    + 'client leaves. What .gitignore leaves out is left out, unless `ignored`; binary files are, and links are not '
+    + 'followed. ripgrep searches where the machine has it, else the server itself, with the same answer.',
+  body: findRequest,
+  example: { path: '/srv/app', regex: 'TODO|FIXME', glob: ['*.ts', '!dist'], context: 2 },
+  answers: { 200: { description: 'What was found, a line each', type: 'application/x-ndjson', body: findRecord } },
+  problems: [...always, 'not_a_file', 'unavailable'],
 });

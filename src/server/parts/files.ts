@@ -19,7 +19,8 @@ export async function openFiles({ config, log, parts }: ServerContext): Promise<
   const base = ownDirectory();
   const roots = filesRoots.length === 0 ? Roots.everywhere(base) : await rootsOf(base, filesRoots);
   let made: Files | undefined;
-  const files = (): Files => made ??= new Files({ roots, stateDir, log });
+  const programPath = config.jobEnvironment['PATH'] ?? '';
+  const files = (): Files => made ??= new Files({ roots, stateDir, log, programPath });
   const first = setTimeout(() => files().sweep(), firstSweepMs).unref();
   const others = setInterval(() => files().sweep(), sweepMs).unref();
   parts.onClose('files', () => {

@@ -23,7 +23,7 @@ async function setUp(t: TestContext, isHeld = false): Promise<Setting> {
   const stateDir = temporaryFolder(t);
   const roots = isHeld ? await Roots.of(folder, [folder]) : Roots.everywhere(folder);
   return {
-    folder, files: new Files({ roots, stateDir, log: createLog({ level: 'error', format: 'json' }) }),
+    folder, files: new Files({ roots, stateDir, programPath: '', log: createLog({ level: 'error', format: 'json' }) }),
     write: (name, content) => writeFileSync(join(folder, name), content),
     read: (name) => readFileSync(join(folder, name), 'utf8'),
   };
