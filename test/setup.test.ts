@@ -10,13 +10,17 @@ import {
   cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { until } from './support/wait.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const isWindows = process.platform === 'win32';
+const { programStores } = await import(join(root, 'scripts/setup/bundle.mjs')) as {
+  programStores: () => readonly { readonly entries: readonly string[] }[];
+};
 
 interface Outcome {
   readonly code: number | null;
@@ -261,9 +265,10 @@ function makeCopyIn(base: string): Copy {
   }
   writeMain(copy, 'one');
   // The build bundles these programs as well.
-  for (const program of ['agents/runner', 'terminals/holder']) {
-    mkdirSync(join(copy.folder, 'src', program), { recursive: true });
-    writeFileSync(join(copy.folder, 'src', program, 'main.ts'), 'export {};\n');
+  for (const program of programStores().flatMap(({ entries }) => entries).filter((entry) => entry !== 'cli/main.js')) {
+    const source = join(copy.folder, 'src', program.replace(/js$/, 'ts'));
+    mkdirSync(dirname(source), { recursive: true });
+    writeFileSync(source, 'export {};\n');
   }
   writeFileSync(copy.npm, npmStandIn(copy));
   return copy;
@@ -341,12 +346,8 @@ function firstOutput(child: ChildProcess): Promise<string> {
 }
 
 /** Waits until a file has contents. */
-async function contents(file: string): Promise<string> {
-  for (;;) {
-    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-    if (text !== '') return text;
-    await delay(10);
-  }
+function contents(file: string): Promise<string> {
+  return until(() => (existsSync(file) && readFileSync(file, 'utf8')) || undefined, { what: `${file} is written` });
 }
 
 function run(command: string, args: readonly string[], cwd: string): void {

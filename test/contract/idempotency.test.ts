@@ -153,7 +153,8 @@ test('every POST takes an Idempotency-Key, and says so', async (t) => {
   const { paths } = (await ask(server, 'GET /openapi.json')).json<{ paths: { [path: string]: { post?: Operation } } }>();
   const posts = Object.entries(paths).flatMap(([path, { post }]) => (post ? [{ path, post }] : []));
   assert.ok(posts.length > 10);
-  for (const { path, post } of posts) {
+  // A question that is too long for an address: it changes nothing.
+  for (const { path, post } of posts.filter(({ path }) => path !== '/files/find')) {
     assert.ok(post.parameters.some(({ name }) => name === 'Idempotency-Key'), path);
     assert.ok(post.responses['422'], path);
   }
