@@ -49,6 +49,7 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
       cp: () => import('./files/cp.ts'),
       sync: () => import('./files/sync.ts'),
       find: () => import('./files/find.ts'),
+      watch: () => import('./files/watch.ts'),
       edit: () => import('./files/edit.ts'),
     },
   },

@@ -39,6 +39,7 @@ export { type RetryPolicy, type SidecarOptions } from './transport/transport.ts'
 export type { ResumeOptions } from './transport/event-stream.ts';
 export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
+export type { WatchFilesOptions } from './transfer/watch.ts';
 export {
   type EditOptions, Files, type LinesOptions, type ListOptions, type MkdirOptions, type MoveOptions, type PatchOptions,
   type ReadOptions,
@@ -54,6 +55,7 @@ export type {
 export type {
   FindBegin, FindContext, FindEnd, FindFile, FindMatch, FindRecord, FindRequest,
 } from '../protocol/files/find.ts';
+export type { WatchChange, WatchEvent, WatchGone, WatchLost, WatchReady } from '../protocol/files/watch.ts';
 export type { FilesPatched, PatchedFile } from '../protocol/files/patch.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {

@@ -12,11 +12,13 @@ import { type FilesPatched, filesPatched } from '../protocol/files/patch.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
 import type { ArchiveUnpacked } from '../protocol/files/archive.ts';
 import type { FindRecord, FindRequest } from '../protocol/files/find.ts';
+import type { WatchEvent } from '../protocol/files/watch.ts';
 import { type ArchiveOptions, download, type UnpackOptions, uploadArchive } from './transfer/archive.ts';
 import type { FileContent } from './transfer/content.ts';
 import { bytesOf, type FileBytes, fileBytes } from './transfer/download.ts';
 import { find } from './transfer/find.ts';
 import { flag, upload, type WriteOptions } from './transfer/upload.ts';
+import { watchPath, type WatchFilesOptions } from './transfer/watch.ts';
 import { call, callOf, confirmDeletion, keyed } from './transport/call.ts';
 import { open } from './transport/request.ts';
 import type { SentStream, Transport } from './transport/transport.ts';
@@ -129,6 +131,18 @@ export class Files {
    */
   find(request: FindRequest, { signal }: Cancellable = {}): AsyncGenerator<FindRecord, void, undefined> {
     return find(this.#transport, request, signal);
+  }
+
+  /**
+   * What is created, changed and deleted below a directory, or of a file: `ready` comes first, and what is listed after
+   * it misses nothing. `lost` says that events were lost, so that it has to be listed again. Ends with `gone`, once the
+   * directory itself has been deleted. Lost connections and restarts of the server are survived.
+   *
+   * @throws ProblemError `file_not_found`, `path_not_allowed`, `payload_too_large` for a tree that is too large,
+   *   `unavailable`; `unreachable` when no server was found for `reconnectMs`; the reason of the signal.
+   */
+  watch(path: string, options: WatchFilesOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
+    return watchPath(this.#transport, path, options);
   }
 
   /** The whole file as UTF-8, a byte order mark included. @throws ProblemError as {@link read}. */

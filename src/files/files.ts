@@ -27,6 +27,7 @@ import { bytesOf, openFile, snapshot, type Snapshot, statAt } from './read.ts';
 import { applyPatch } from './patch/apply-patch.ts';
 import { readText, type TextRange } from './text.ts';
 import { removeAt, Unfinished } from './unfinished.ts';
+import { Watches } from './watch/watches.ts';
 import { Writer, type WriteRequest, type WriteResult } from './write.ts';
 
 /** How long a large directory may take to be deleted. */
@@ -45,6 +46,7 @@ export class Files {
   readonly answers: BoundedAnswers;
   readonly archives: Archives;
   readonly finder: Finder;
+  readonly watches: Watches;
   readonly #roots: Roots;
   readonly #writer: Writer;
   readonly #unfinished: Unfinished;
@@ -53,6 +55,7 @@ export class Files {
   constructor({ roots, stateDir, log, programPath }: FilesOptions) {
     this.#roots = roots;
     this.finder = new Finder({ roots, programPath });
+    this.watches = new Watches({ roots, log });
     const folder = join(stateDir, 'files');
     this.answers = new BoundedAnswers(folder);
     this.#unfinished = new Unfinished(folder, log);

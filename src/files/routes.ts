@@ -20,6 +20,7 @@ import { archiveRoutes } from './archive/routes.ts';
 import { conditionsOf, contentRangeOf } from './conditions.ts';
 import type { Files } from './files.ts';
 import { findRoute } from './find/routes.ts';
+import { watchRoute } from './watch/routes.ts';
 import type { Snapshot } from './read.ts';
 
 /** @param files Is made at the first request: the start of a server does not load what it needs. */
@@ -51,6 +52,7 @@ export function fileRoutes(files: () => Files): Route[] {
     bind(copyFile, async (request) => json(200, await once(files(), copyFile, request, () =>
       files().copy(request.body, request.signal)))),
     findRoute(() => files().finder),
+    watchRoute(() => files().watches),
     ...archiveRoutes(() => files().archives),
   ];
 }

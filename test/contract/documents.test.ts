@@ -14,7 +14,7 @@ const routes = [
   'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/resize', 'POST /jobs/{id}/rerun', 'GET /sessions', 'GET /sessions/{key}', 'DELETE /sessions/{key}',
   'GET /terminals', 'POST /terminals', 'GET /terminals/{id}', 'DELETE /terminals/{id}', 'GET /terminals/{id}/screen', 'GET /terminals/{id}/attach',
   'POST /terminals/{id}/input', 'POST /terminals/{id}/resize', 'GET /terminal', 'GET /update', 'POST /update', 'POST /tickets',
-  'GET /files', 'PUT /files', 'DELETE /files', 'GET /files/text', 'GET /files/stat', 'GET /files/list', 'POST /files/mkdir', 'POST /files/move', 'POST /files/copy', 'POST /files/edit', 'POST /files/find', 'GET /files/archive', 'PUT /files/archive',
+  'GET /files', 'PUT /files', 'DELETE /files', 'GET /files/text', 'GET /files/stat', 'GET /files/list', 'POST /files/mkdir', 'POST /files/move', 'POST /files/copy', 'POST /files/edit', 'POST /files/find', 'GET /files/watch', 'GET /files/archive', 'PUT /files/archive',
   'GET /permissions', 'GET /jobs/{id}/turns', 'GET /jobs/{id}/turns/{turn}',
   'GET /agents', 'POST /agents/{name}/install', 'PATCH /jobs/{id}', 'POST /jobs/{id}/prompt', 'POST /jobs/{id}/prompt/cancel', 'POST /jobs/{id}/permissions/{permissionId}', 'POST /jobs/{id}/elicitations/{elicitationId}',
 ];

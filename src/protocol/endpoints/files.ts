@@ -9,6 +9,7 @@ import {
   writeQuery,
 } from '../files.ts';
 import { findRecord, findRequest } from '../files/find.ts';
+import { watchQuery } from '../files/watch.ts';
 import { archiveUnpacked, packQuery, unpackQuery } from '../files/archive.ts';
 import { editAnswer, editBody } from '../files/patch.ts';
 import type { Parser } from '../../base/parse.ts';
@@ -167,4 +168,16 @@ export const findFiles = endpoint('POST', '/files/find', {
   example: { path: '/srv/app', regex: 'TODO|FIXME', glob: ['*.ts', '!dist'], context: 2 },
   answers: { 200: { description: 'What was found, a line each', type: 'application/x-ndjson', body: findRecord } },
   problems: [...always, 'not_a_file', 'unavailable'],
+});
+
+export const watchFiles = endpoint('GET', '/files/watch', {
+  summary: 'Follows what is created, changed and deleted below a directory, or of a file',
+  description: 'Server-sent events. `ready` comes first: what is listed after it misses no change. Then `created`, '
+    + '`changed` and `deleted`, gathered for 50 ms; of a directory that is deleted or moved away only itself is told, '
+    + 'of a new one also what is in it. `lost` says that events were lost: list again. `gone` is the last one, once '
+    + 'the directory itself has been deleted. Links are not followed. A comment every 15 s.',
+  query: watchQuery,
+  headers: { 'Last-Event-ID': 'Continue after this event.' },
+  answers: { 200: { description: 'The events', type: 'text/event-stream' } },
+  problems: [...always, 'payload_too_large', 'unavailable'],
 });

@@ -21,13 +21,15 @@ export async function openFiles({ config, log, parts }: ServerContext): Promise<
   let made: Files | undefined;
   const programPath = config.jobEnvironment['PATH'] ?? '';
   const files = (): Files => made ??= new Files({ roots, stateDir, log, programPath });
+  const endWatches = (): void => made?.watches.close();
   const first = setTimeout(() => files().sweep(), firstSweepMs).unref();
   const others = setInterval(() => files().sweep(), sweepMs).unref();
   parts.onClose('files', () => {
     clearTimeout(first);
     clearInterval(others);
+    endWatches();
   });
-  parts.add({ routes: fileRoutes(files) });
+  parts.add({ routes: fileRoutes(files), endWaits: endWatches, beginClose: endWatches });
 }
 
 async function rootsOf(base: string, directories: readonly string[]): Promise<Roots> {
